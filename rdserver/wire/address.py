@@ -1,0 +1,114 @@
+"""
+Socket addresses: one text form for each, and the wire's reversible disguise.
+
+AddrMangle hides an address from NAT boxes that would rewrite it.  For IPv4 it
+mixes in 32 bits of the encoder's choice, which every decoder ignores: we put a
+random cookie there and recognise it when B echoes the bytes (section 3.18).
+"""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import IPv4Address, IPv6Address
+from typing import NamedTuple
+
+_MASK32 = 0xFFFFFFFF
+_IPV6_BYTES = 18
+
+
+class Address(NamedTuple):
+    """A host as text (IPv4 never in an IPv6 disguise) and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+UNSPECIFIED = Address("0.0.0.0", 0)
+"""What an empty byte string decodes to: no address."""
+
+
+def v4_normalise(host: str) -> str:
+    """
+    Return the plain IPv4 text of a mapped or compatible IPv6 *host*.
+
+    Anything else, ``::1`` included, comes back unchanged.  The kernel's form
+    ``::ffff:a.b.c.d`` is cut without parsing: this runs for every datagram.
+
+    Source: protocol.md section 1.6.
+    """
+    if not host.startswith("::") or host == "::1":
+        return host
+    if host.startswith("::ffff:") and "." in host:
+        return host[7:]
+    packed = _packed_ipv6(host)
+    if packed is None or packed[:12] not in (bytes(12), bytes(10) + b"\xff\xff"):
+        return host
+    return socket.inet_ntoa(packed[12:])
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether the normalised *host* is this machine itself."""
+    return host.startswith("127.") or host == "::1"
+
+
+def same_host(one: str, other: str) -> bool:
+    """Return whether two normalised hosts are one; all loopback forms are."""
+    return one == other or (is_loopback(one) and is_loopback(other))
+
+
+def encode_address(address: Address, tm: int) -> bytes:
+    """
+    Disguise *address*: 0 to 11 bytes for IPv4, 18 for IPv6.
+
+    :param tm: any 32 bits; mixed into IPv4 only.  The reference uses its clock.
+
+    Source: protocol.md section 1.5.
+    """
+    host = v4_normalise(address.host)
+    if ":" in host:
+        packed = _packed_ipv6(host) or bytes(16)
+        return packed + address.port.to_bytes(2, "little")
+    tm &= _MASK32
+    ip = int.from_bytes(socket.inet_aton(host), "little")
+    mixed = (ip + tm) << 49 | tm << 17 | (address.port + (tm & 0xFFFF))
+    return mixed.to_bytes(16, "little").rstrip(b"\0")
+
+
+def decode_address(data: bytes) -> Address:
+    """
+    Undo :func:`encode_address`; crafted bytes give some address, never an error.
+
+    An IPv4-mapped IPv6 address stays IPv6 here.
+
+    Source: protocol.md section 1.5.
+    """
+    if len(data) > 16:
+        return _decode_ipv6(data)
+    mixed = int.from_bytes(data, "little")
+    tm = mixed >> 17 & _MASK32
+    ip = (mixed >> 49) - tm & _MASK32
+    port = (mixed & 0xFFFFFF) - (tm & 0xFFFF) & 0xFFFF
+    return Address(str(IPv4Address(ip.to_bytes(4, "little"))), port)
+
+
+def address_cookie(data: bytes) -> int:
+    """Return the 32 bits that were mixed into a disguised IPv4 address."""
+    return int.from_bytes(data, "little") >> 17 & _MASK32
+
+
+def _decode_ipv6(data: bytes) -> Address:
+    if len(data) != _IPV6_BYTES:
+        return Address("::", 0)
+    return Address(str(IPv6Address(data[:16])), int.from_bytes(data[16:], "little"))
+
+
+def _packed_ipv6(host: str) -> bytes | None:
+    # A zone ("%eth0") means something on one machine only: not sent.
+    try:
+        return socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
+    except OSError:
+        return None
