@@ -9,10 +9,11 @@ random cookie there and recognise it when B echoes the bytes (section 3.18).
 from __future__ import annotations
 
 import socket
-from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 _MASK32 = 0xFFFFFFFF
+_LOOPBACK6 = bytes(15) + b"\x01"
+_IPV4_PREFIXES = (bytes(12), bytes(10) + b"\xff\xff")  # compatible, mapped
 _IPV6_BYTES = 18
 
 
@@ -35,19 +36,21 @@ def v4_normalise(host: str) -> str:
     """
     Return the plain IPv4 text of a mapped or compatible IPv6 *host*.
 
-    Anything else, ``::1`` included, comes back unchanged.  The kernel's form
-    ``::ffff:a.b.c.d`` is cut without parsing: this runs for every datagram.
+    ``::1`` stays, in that spelling; anything else comes back unchanged.  The
+    kernel's form ``::ffff:a.b.c.d`` is cut without parsing: this runs for every
+    datagram.
 
     Source: protocol.md section 1.6.
     """
-    if not host.startswith("::") or host == "::1":
+    if not host.startswith(("::", "0")):
         return host
-    if host.startswith("::ffff:") and "." in host:
-        return host[7:]
+    rest = host[7:]
+    if host.startswith("::ffff:") and "." in rest and ":" not in rest:
+        return rest
     packed = _packed_ipv6(host)
-    if packed is None or packed[:12] not in (bytes(12), bytes(10) + b"\xff\xff"):
+    if packed is None or packed[:12] not in _IPV4_PREFIXES:
         return host
-    return socket.inet_ntoa(packed[12:])
+    return "::1" if packed == _LOOPBACK6 else socket.inet_ntoa(packed[12:])
 
 
 def is_loopback(host: str) -> bool:
@@ -92,7 +95,7 @@ def decode_address(data: bytes) -> Address:
     tm = mixed >> 17 & _MASK32
     ip = (mixed >> 49) - tm & _MASK32
     port = (mixed & 0xFFFFFF) - (tm & 0xFFFF) & 0xFFFF
-    return Address(str(IPv4Address(ip.to_bytes(4, "little"))), port)
+    return Address(socket.inet_ntoa(ip.to_bytes(4, "little")), port)
 
 
 def address_cookie(data: bytes) -> int:
@@ -103,7 +106,8 @@ def address_cookie(data: bytes) -> int:
 def _decode_ipv6(data: bytes) -> Address:
     if len(data) != _IPV6_BYTES:
         return Address("::", 0)
-    return Address(str(IPv6Address(data[:16])), int.from_bytes(data[16:], "little"))
+    host = socket.inet_ntop(socket.AF_INET6, data[:16])
+    return Address(host, int.from_bytes(data[16:], "little"))
 
 
 def _packed_ipv6(host: str) -> bytes | None:
@@ -112,3 +116,18 @@ def _packed_ipv6(host: str) -> bytes | None:
         return socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
     except OSError:
         return None
+
+
+def address_bucket(host: str) -> str:
+    """
+    Return what limits count by: the IPv4 address itself, of IPv6 the /64.
+
+    One IPv6 customer has at least a /64; counting single addresses would give a
+    stranger 2**64 fresh starts.
+
+    Source: protocol.md section 3.18 no. 6.
+    """
+    if ":" not in host:
+        return host
+    packed = _packed_ipv6(host) or bytes(16)
+    return socket.inet_ntop(socket.AF_INET6, packed[:8] + bytes(8)) + "/64"
