@@ -1,0 +1,44 @@
+"""How many connections a listener may hold, in all and from one address."""
+
+from __future__ import annotations
+
+from rdserver.wire.address import address_bucket
+
+
+class Admission:
+    """
+    Counts open connections; each that was let in must leave exactly once.
+
+    :param total: connections at the same time from everybody.
+    :param per_address: from one IPv4 address or IPv6 /64.
+    :ivar refused: connections not let in, since the start.
+    """
+
+    def __init__(self, total: int, per_address: int) -> None:
+        self._total = total
+        self._per_address = per_address
+        self._open: dict[str, int] = {}
+        self._count = 0
+        self.refused = 0
+
+    def enter(self, host: str) -> bool:
+        """Count a connection from the normalised *host* in, unless it is one too many."""
+        bucket = address_bucket(host)
+        here = self._open.get(bucket, 0)
+        if here >= self._per_address or self._count >= self._total:
+            self.refused += 1
+            return False
+        self._open[bucket] = here + 1
+        self._count += 1
+        return True
+
+    def leave(self, host: str) -> None:
+        """Count a connection out."""
+        bucket = address_bucket(host)
+        self._count -= 1
+        self._open[bucket] -= 1
+        if not self._open[bucket]:
+            del self._open[bucket]
+
+    def __len__(self) -> int:
+        return self._count
