@@ -1,0 +1,183 @@
+"""
+The kinds of value a setting can have: what a text must look like, and what it means.
+
+Nothing here knows a setting's name or where a text came from.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from collections.abc import Callable
+
+from attrs import frozen
+
+_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+_ON = frozenset({"y", "yes", "true", "1", "on"})
+_OFF = frozenset({"n", "no", "false", "0", "off"})
+
+
+@frozen
+class Kind:
+    """
+    One kind of value.
+
+    :ivar parse: text to value; raises ValueError for a text that is none of this kind.
+    :ivar needs: completes the sentence "it must be ...".
+    :ivar placeholder: stands for the value in the command line help; empty for a flag.
+    """
+
+    parse: Callable[[str], object]
+    needs: str
+    placeholder: str = "TEXT"
+
+
+@frozen
+class SelfTest:
+    """
+    What the ID server's self test does.
+
+    :ivar enabled: whether it runs at all.
+    :ivar target: IP text and UDP port to ask; ``None`` is the server's own address.
+    """
+
+    enabled: bool = True
+    target: tuple[str, int] | None = None
+
+
+def whole(low: int, high: int) -> Kind:
+    """Whole numbers of ``low`` to ``high``, both included."""
+
+    def parse(text: str) -> int:
+        if not _WHOLE.fullmatch(text.strip()):
+            raise ValueError(text)
+        return int(_within(low, int(text), high))
+
+    return Kind(parse, f"a whole number from {low} to {high}", "N")
+
+
+def number(low: float, high: float) -> Kind:
+    """Finite numbers of ``low`` to ``high``, both included."""
+
+    def parse(text: str) -> float:
+        return _within(low, float(text), high)
+
+    return Kind(parse, f"a number from {low:g} to {high:.0f}", "N")
+
+
+def _within(low: float, value: float, high: float) -> float:
+    if not (math.isfinite(value) and low <= value <= high):
+        raise ValueError(value)
+    return value
+
+
+def text() -> Kind:
+    """Any text, taken as it is."""
+    return Kind(str, "a text")
+
+
+def path() -> Kind:
+    """The name of a file or folder."""
+
+    def parse(text: str) -> str:
+        if not text or "\0" in text:
+            raise ValueError(text)
+        return text
+
+    return Kind(parse, "a path, not empty", "PATH")
+
+
+def items() -> Kind:
+    """Texts separated by commas; blanks around them and empty ones are dropped."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        return tuple(item.strip() for item in text.split(",") if item.strip())
+
+    return Kind(parse, "a list separated by commas", "LIST")
+
+
+def choice(*words: str) -> Kind:
+    """One of a few words, in any case."""
+
+    def parse(text: str) -> str:
+        word = text.strip().lower()
+        if word not in words:
+            raise ValueError(text)
+        return word
+
+    return Kind(parse, _enumerated(words), "|".join(words))
+
+
+def _enumerated(words: tuple[str, ...]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def switch() -> Kind:
+    """On or off."""
+
+    def parse(text: str) -> bool:
+        word = text.strip().lower()
+        if word not in _ON | _OFF:
+            raise ValueError(text)
+        return word in _ON
+
+    return Kind(parse, "Y, yes, true, 1 or on, or else N, no, false, 0 or off", "")
+
+
+def only_y() -> Kind:
+    """On for the letter Y alone, as the original reads it. Source: protocol.md section 3.1."""
+
+    def parse(text: str) -> bool:
+        word = text.strip().lower()
+        if word != "y" and word not in _OFF:
+            raise ValueError(text)
+        return word == "y"
+
+    return Kind(parse, "Y (on) or N (off)", "")
+
+
+def interface() -> Kind:
+    """An IP address to listen on; empty or blank is all of them."""
+
+    def parse(text: str) -> str:
+        return str(ipaddress.ip_address(text.strip())) if text.strip() else ""
+
+    return Kind(parse, "an IP address, or empty for all", "IP")
+
+
+def ipv4_network() -> Kind:
+    """An IPv4 network; bits behind the prefix are cut off."""
+
+    def parse(text: str) -> ipaddress.IPv4Network:
+        return ipaddress.IPv4Network(text.strip(), strict=False)
+
+    return Kind(parse, "an IPv4 network such as 192.168.0.0/16", "NET")
+
+
+def self_test() -> Kind:
+    """``no``, or an address with port; empty is the own one. Source: protocol.md section 3.14."""
+
+    def parse(text: str) -> SelfTest:
+        if not text.strip():
+            return SelfTest()
+        if text.strip().lower() == "no":
+            return SelfTest(enabled=False)
+        return SelfTest(target=_address_and_port(text.strip()))
+
+    return Kind(parse, "no, or an IP address with a port such as 127.0.0.1:21116", "ADDR")
+
+
+def _address_and_port(text: str) -> tuple[str, int]:
+    host, separator, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    address = ipaddress.ip_address(host[1:-1] if bracketed else host)
+    if not separator or bracketed != (address.version == 6):
+        raise ValueError(text)
+    return str(address), _port(port)
+
+
+def _port(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", text):
+        raise ValueError(text)
+    return int(_within(1, int(text), 65535))
