@@ -70,8 +70,8 @@ $(READY): requirements.txt setup.cfg tools/link_checkout.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 	"rdserver needs Python 3.11 or newer; choose one with PYTHON=...")'
 	$(PYTHON) -m venv --clear $(VENV)
-	$(PIP_INSTALL) --requirement requirements.txt
 	$(BIN)/python tools/link_checkout.py
+	$(PIP_INSTALL) --requirement requirements.txt
 	@echo "$(MADE_BY)" > $@
 
 $(READY_DEV): $(READY) requirements-dev.txt
