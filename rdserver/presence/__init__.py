@@ -1,0 +1,1 @@
+"""Who is online, and where.  Nothing outside may assume how it is kept."""

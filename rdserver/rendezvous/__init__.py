@@ -1,0 +1,1 @@
+"""What the ID server decides.  No I/O: messages in, effects out."""

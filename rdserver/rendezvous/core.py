@@ -1,0 +1,128 @@
+"""
+The ID server: each message to the one method that decides on it.
+
+A new message type is one line in a table here and one method in the module that
+it belongs to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from attrs import frozen
+
+from rdserver.rendezvous.effects import (
+    Answer,
+    Close,
+    Effects,
+    Outcome,
+    Stream,
+    StreamId,
+)
+from rdserver.rendezvous.pending import PendingTable
+from rdserver.rendezvous.punch import Punching
+from rdserver.rendezvous.queries import NatTest, OnlineQuery
+from rdserver.rendezvous.registration import Registration
+from rdserver.rendezvous.relaying import Relaying
+from rdserver.rendezvous.updates import ServerList, Software
+from rdserver.wire import pb
+from rdserver.wire.address import Address
+
+DatagramHandler: TypeAlias = Callable[[pb.RendezvousMessage, Address], Outcome]
+FrameHandler: TypeAlias = Callable[[pb.RendezvousMessage, Stream], Outcome]
+
+
+@frozen(kw_only=True)
+class Decisions:
+    """The parts that the tables below point into."""
+
+    registration: Registration
+    punching: Punching
+    relaying: Relaying
+    nat_test: NatTest
+    online: OnlineQuery
+    servers: ServerList
+    software: Software
+    pending: PendingTable
+
+
+class Rendezvous:
+    """
+    The doors of the ID server.
+
+    Each takes a decoded message and where it came from, and returns what to do, or
+    a coroutine that will.  What has no line in a door's table is not served there:
+    a datagram gets no answer, a connection is closed.
+
+    Source: protocol.md sections 3.3 to 3.7 (which message is served where).
+    """
+
+    def __init__(self, decisions: Decisions) -> None:
+        self._pending = decisions.pending
+        self._datagrams = _datagram_table(decisions)
+        self._main = _main_table(decisions)
+        self._nat = _nat_table(decisions)
+
+    def datagram(self, message: pb.RendezvousMessage, origin: Address) -> Outcome:
+        """Decide on one datagram to UDP P."""
+        handler = self._datagrams.get(message.WhichOneof("union") or "")
+        return () if handler is None else handler(message, origin)
+
+    def main_frame(self, message: pb.RendezvousMessage, stream: Stream) -> Outcome:
+        """Decide on one frame on TCP P."""
+        return _frame(self._main, message, stream)
+
+    def nat_frame(self, message: pb.RendezvousMessage, stream: Stream) -> Outcome:
+        """Decide on the only frame of a connection to TCP P-1."""
+        return _frame(self._nat, message, stream)
+
+    def stream_closed(self, stream_id: StreamId) -> None:
+        """Note that nobody waits on this connection any more."""
+        self._pending.close(stream_id)
+
+
+def _frame(
+    table: dict[str, FrameHandler], message: pb.RendezvousMessage, stream: Stream
+) -> Outcome:
+    handler = table.get(message.WhichOneof("union") or "")
+    return (Close(stream.id),) if handler is None else handler(message, stream)
+
+
+def _datagram_table(decisions: Decisions) -> dict[str, DatagramHandler]:
+    # PunchHoleRequest, PunchHoleSent and LocalAddr are not here on purpose: their
+    # answers would go to whoever a forged source address names.
+    return {
+        "register_peer": decisions.registration.register_peer,
+        "register_pk": decisions.registration.register_pk,
+        "test_nat_request": decisions.nat_test.by_datagram,
+        "configure_update": decisions.servers.configure_update,
+        "software_update": decisions.software.software_update,
+    }
+
+
+def _main_table(decisions: Decisions) -> dict[str, FrameHandler]:
+    return {
+        "punch_hole_request": decisions.punching.request,
+        "punch_hole_sent": decisions.punching.sent,
+        "local_addr": decisions.punching.local_addr,
+        "request_relay": decisions.relaying.request,
+        "relay_response": decisions.relaying.response,
+        "test_nat_request": decisions.nat_test.on_main_port,
+        "register_pk": _not_supported,
+    }
+
+
+def _nat_table(decisions: Decisions) -> dict[str, FrameHandler]:
+    return {
+        "test_nat_request": decisions.nat_test.on_nat_port,
+        "online_request": decisions.online.on_nat_port,
+    }
+
+
+def _not_supported(_message: pb.RendezvousMessage, stream: Stream) -> Effects:
+    response = pb.RegisterPkResponse(result=pb.RegisterPkResponse.NOT_SUPPORT)
+    return (
+        Answer(stream.id, pb.RendezvousMessage(register_pk_response=response)),
+        Close(stream.id),
+    )

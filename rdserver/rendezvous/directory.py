@@ -1,0 +1,46 @@
+"""Devices by id: from memory at once, from storage when they are first heard of."""
+
+from __future__ import annotations
+
+from rdserver.errors import StorageError
+from rdserver.presence.interface import Peer, Presence
+from rdserver.storage.interface import PeerStore
+
+MAX_LOOKUPS = 10_000
+"""Lookups under way at once.  Strangers asking for random ids get no further."""
+
+
+class Directory:
+    """
+    Finds devices.  Storage gathers lookups that come close together.
+
+    After a restart every device is found here by its first heartbeat, so that none
+    has to register anew (protocol.md section 3.18 no. 6).
+    """
+
+    def __init__(self, presence: Presence, store: PeerStore) -> None:
+        self._presence = presence
+        self._store = store
+        self._lookups = 0
+
+    def get(self, peer_id: str) -> Peer | None:
+        """Return the device if it is in memory."""
+        return self._presence.get(peer_id)
+
+    async def find(self, peer_id: str) -> Peer | None:
+        """
+        Return the device, or None if it never registered.
+
+        :raises StorageError: storage failed, or too many lookups are under way.
+        """
+        known = self._presence.get(peer_id)
+        if known is not None:
+            return known
+        if self._lookups >= MAX_LOOKUPS:
+            raise StorageError("too many lookups of unknown devices")
+        self._lookups += 1
+        try:
+            stored = await self._store.find(peer_id)
+        finally:
+            self._lookups -= 1
+        return None if stored is None else self._presence.remember(stored)

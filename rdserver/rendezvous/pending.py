@@ -1,0 +1,213 @@
+"""
+Who waits for an answer of B's, and how that answer is told from a forged one.
+
+B answers on a new connection, so all it can show is what it was sent.  For an
+IPv4 A that is the disguised address with 32 random bits in it; where the bits do
+not come back (LocalAddr, IPv6) the answer must come from B's own address, soon.
+
+Source: protocol.md section 3.18 nos. 2 and 3, 7.16.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from enum import Enum, auto
+
+from rdserver.presence.interface import Peer
+from rdserver.rendezvous.effects import Stream, StreamId
+from rdserver.wire.address import (
+    Address,
+    address_bucket,
+    decode_address,
+    encode_address,
+    same_host,
+)
+
+_ANSWER_S = 30.0
+_FORWARD_BURST = 3
+_FORWARD_EVERY_S = 1.0
+
+
+class Kind(Enum):
+    """What A asked for."""
+
+    PUNCH = auto()
+    RELAY = auto()
+
+
+class Pending:
+    """
+    One connection of A's that waits.
+
+    :ivar disguise: A's address as B is shown it.
+    :ivar peer_host: where B was registered when it was asked.
+    :ivar uuid: the session A chose; empty until B chooses one.
+    """
+
+    __slots__ = (
+        "_forward_s",
+        "_forwards",
+        "disguise",
+        "forwarded_s",
+        "kind",
+        "peer_host",
+        "peer_id",
+        "stream",
+        "uuid",
+    )
+
+    def __init__(self, stream: Stream, peer_id: str, kind: Kind, disguise: bytes) -> None:
+        self.stream = stream
+        self.peer_id = peer_id
+        self.kind = kind
+        self.disguise = disguise
+        self.peer_host = ""
+        self.uuid = ""
+        self.forwarded_s = float("-inf")
+        self._forwards = 0
+        self._forward_s = float("-inf")
+
+    def may_forward(self, now: float) -> bool:
+        """Count one more push to B, unless A asks faster than any client does."""
+        if now - self._forward_s >= _FORWARD_EVERY_S:
+            self._forwards, self._forward_s = 0, now
+        self._forwards += 1
+        return self._forwards <= _FORWARD_BURST
+
+
+class PendingTable:
+    """
+    The connections that wait, at most one entry each; it ends with the connection.
+
+    :param now: monotonic clock, in seconds.
+    :param random32: returns 32 unpredictable bits.
+    """
+
+    def __init__(self, now: Callable[[], float], random32: Callable[[], int]) -> None:
+        self._now = now
+        self._random32 = random32
+        self._by_stream: dict[StreamId, Pending] = {}
+        self._by_address: dict[Address, dict[StreamId, Pending]] = {}
+
+    def open(self, stream: Stream, peer: Peer, kind: Kind) -> Pending | None:
+        """
+        Let *stream* wait for *peer*; the same request again keeps its cookie.
+
+        :returns: None if it was repeated too fast to be passed on again.
+        """
+        peer_id = peer.stored.id
+        pending = self._by_stream.get(stream.id)
+        if pending is None or (pending.peer_id, pending.kind) != (peer_id, kind):
+            pending = self._add(stream, peer_id, kind)
+        if not pending.may_forward(self._now()):
+            return None
+        pending.forwarded_s = self._now()
+        pending.peer_host = peer.route.host if peer.route else ""
+        return pending
+
+    def echoed(self, disguise: bytes, sender: Address) -> Pending | None:
+        """Return the entry that *disguise* was made for, if *sender* may answer it."""
+        waiting = self._by_address.get(decode_address(disguise), {})
+        for pending in waiting.values():
+            if pending.disguise != disguise:
+                continue
+            if ":" not in pending.stream.address.host or self._is_from_peer(pending, sender):
+                return pending
+        return None
+
+    def re_encoded(self, disguise: bytes, peer_id: str, sender: Address) -> Pending | None:
+        """Return the entry of the address in *disguise* that waits for *peer_id*."""
+        waiting = self._by_address.get(decode_address(disguise), {})
+        for pending in waiting.values():
+            if pending.peer_id == peer_id and self._is_from_peer(pending, sender):
+                return pending
+        return None
+
+    def close(self, stream_id: StreamId) -> None:
+        """Forget the entry of a connection: it was answered, or it is gone."""
+        pending = self._by_stream.pop(stream_id, None)
+        if pending is None:
+            return
+        address = pending.stream.address
+        waiting = self._by_address[address]
+        del waiting[stream_id]
+        if not waiting:
+            del self._by_address[address]
+
+    def _add(self, stream: Stream, peer_id: str, kind: Kind) -> Pending:
+        self.close(stream.id)
+        disguise = encode_address(stream.address, self._random32())
+        pending = Pending(stream, peer_id, kind, disguise)
+        self._by_stream[stream.id] = pending
+        self._by_address.setdefault(stream.address, {})[stream.id] = pending
+        return pending
+
+    def _is_from_peer(self, pending: Pending, sender: Address) -> bool:
+        in_time = self._now() - pending.forwarded_s <= _ANSWER_S
+        return in_time and same_host(pending.peer_host, sender.host)
+
+    def __len__(self) -> int:
+        return len(self._by_stream)
+
+
+class PairMemory:
+    """
+    Which addresses asked for which device lately, and what relays they were told.
+
+    A's relay request comes on a new connection without a key; this is what makes
+    it more than a stranger's.
+
+    :param now: monotonic clock, in seconds.
+    :param max_pairs: beyond, the oldest are forgotten.
+
+    Source: protocol.md section 3.18 no. 4.
+    """
+
+    TTL_S = 120.0
+    _MAX_RELAYS = 8
+
+    def __init__(self, now: Callable[[], float], max_pairs: int = 100_000) -> None:
+        self._now = now
+        self._max = max_pairs
+        self._pairs: OrderedDict[tuple[str, str], tuple[float, tuple[str, ...]]] = OrderedDict()
+
+    def asked(self, host: str, peer_id: str) -> None:
+        """Note that *host* asked for the device and presented the right key."""
+        self._put(host, peer_id, self.relays(host, peer_id))
+
+    def told(self, host: str, peer_id: str, relay_server: str) -> None:
+        """Note that *host* was told to meet the device at *relay_server*."""
+        relays = self.relays(host, peer_id)
+        if relay_server and relay_server not in relays:
+            relays = (*relays, relay_server)[-self._MAX_RELAYS :]
+        self._put(host, peer_id, relays)
+
+    def has_asked(self, host: str, peer_id: str) -> bool:
+        """Return whether *host* asked for the device in the last two minutes."""
+        pair = self._pairs.get((address_bucket(host), peer_id))
+        return pair is not None and self._now() - pair[0] < self.TTL_S
+
+    def relays(self, host: str, peer_id: str) -> tuple[str, ...]:
+        """Return the relays that *host* was told for the device, if that is recent."""
+        if not self.has_asked(host, peer_id):
+            return ()
+        return self._pairs[address_bucket(host), peer_id][1]
+
+    def sweep(self) -> None:
+        """Forget pairs that are too old."""
+        while self._pairs:
+            pair, (since, _relays) = next(iter(self._pairs.items()))
+            if self._now() - since < self.TTL_S:
+                return
+            del self._pairs[pair]
+
+    def _put(self, host: str, peer_id: str, relays: tuple[str, ...]) -> None:
+        pair = address_bucket(host), peer_id
+        self._pairs[pair] = (self._now(), relays)
+        self._pairs.move_to_end(pair)
+        if len(self._pairs) > self._max:
+            self._pairs.popitem(last=False)
+
+    def __len__(self) -> int:
+        return len(self._pairs)

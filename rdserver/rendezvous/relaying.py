@@ -1,0 +1,137 @@
+"""
+A and B meet at a relay: A's request for one, and B's answer that names one.
+
+RequestRelay is never passed on as it came: B honours more of it than A may decide
+(permissions above all), so a new one is built from the few fields that are A's.
+
+Source: protocol.md sections 3.11 (a) and (b), 3.18 no. 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rdserver.errors import StorageError
+from rdserver.presence.interface import Peer
+from rdserver.rendezvous.effects import Answer, Effects, Outcome, Send, Stream
+from rdserver.rendezvous.events import Event
+from rdserver.rendezvous.pending import Kind, Pending
+from rdserver.rendezvous.punch import STORAGE_TEXT, Introductions
+from rdserver.wire import pb
+
+# The client translates these two; the others it shows as they are.
+OFFLINE_TEXT = "Remote desktop is offline"
+UNKNOWN_TEXT = "ID does not exist"
+UNASKED_TEXT = "Not authorised by the ID server: connect again"
+FOREIGN_RELAY_TEXT = "The relay is not one of this ID server's"
+BAD_SESSION_TEXT = "The relay session has no valid name"
+
+_MAX_UUID_BYTES = 128
+
+
+class Relaying:
+    """
+    Answers RequestRelay and RelayResponse.
+
+    :param announce: called with the uuid of each session that two peers were told to
+        meet in, before they are; the relay in this process lets those in.
+    """
+
+    def __init__(
+        self, introductions: Introductions, announce: Callable[[str], None]
+    ) -> None:
+        self._with = introductions
+        self._announce = announce
+
+    def request(self, message: pb.RendezvousMessage, stream: Stream) -> Outcome:
+        """Ask B to meet A at a relay, or tell A at once why not."""
+        request = message.request_relay
+        peer_id = pb.text(request.id)
+        host = stream.address.host
+        if self._with.identity.checks_keys and not self._with.pairs.has_asked(host, peer_id):
+            return self._refuse(stream, UNASKED_TEXT)
+        if not 0 < len(request.uuid) <= _MAX_UUID_BYTES:
+            return self._refuse(stream, BAD_SESSION_TEXT)
+        if not self._is_ours(pb.text(request.relay_server), host, peer_id):
+            return self._refuse(stream, FOREIGN_RELAY_TEXT)
+        peer = self._with.directory.get(peer_id)
+        return self._look_up(request, stream) if peer is None else self._ask(peer, request, stream)
+
+    def _is_ours(self, relay_server: str, host: str, peer_id: str) -> bool:
+        """Return whether B may be sent there; empty text leaves the choice to B."""
+        return relay_server in (
+            "",
+            *self._with.pairs.relays(host, peer_id),
+            *self._with.relays.configured,
+            self._with.lan.local_ip,
+        )
+
+    async def _look_up(self, request: pb.RequestRelay, stream: Stream) -> Effects:
+        try:
+            peer = await self._with.directory.find(pb.text(request.id))
+        except StorageError as e:
+            self._with.storage_failed(e)
+            return self._refuse(stream, STORAGE_TEXT)
+        if peer is None:
+            return self._refuse(stream, UNKNOWN_TEXT)
+        return self._ask(peer, request, stream)
+
+    def _ask(self, peer: Peer, request: pb.RequestRelay, stream: Stream) -> Effects:
+        if peer.route is None or not self._with.presence.is_online(peer):
+            return self._refuse(stream, OFFLINE_TEXT)
+        pending = self._with.pending.open(stream, peer, Kind.RELAY)
+        if pending is None:
+            return ()
+        pending.uuid = pb.text(request.uuid)
+        self._announce(pending.uuid)
+        rebuilt = pb.RequestRelay(
+            id=request.id,
+            uuid=request.uuid,
+            socket_addr=pending.disguise,
+            relay_server=request.relay_server,
+            secure=request.secure,
+        )
+        return (Send(peer.route, pb.RendezvousMessage(request_relay=rebuilt)),)
+
+    def response(self, message: pb.RendezvousMessage, sender: Stream) -> Effects:
+        """Give A the relay and the session that B will be at."""
+        response = message.relay_response
+        pending = self._with.pending.echoed(response.socket_addr, sender.address)
+        if pending is None or not _is_answer_of(pending, response):
+            return self._with.nobody_waits(sender)
+        relay = self._relay_for(pending, pb.text(response.relay_server))
+        answer = pb.RelayResponse(
+            uuid=response.uuid,
+            relay_server=relay.encode(),
+            refuse_reason=response.refuse_reason,
+            version=response.version,
+            socket_addr_v6=response.socket_addr_v6,
+            upnp_port=response.upnp_port,
+        )
+        if response.id:
+            answer.pk = self._with.proof(pending.peer_id, response.version)
+        if 0 < len(response.uuid) <= _MAX_UUID_BYTES:
+            self._announce(pb.text(response.uuid))
+        to_a = pb.RendezvousMessage(relay_response=answer)
+        return self._with.answer(pending, sender, to_a, relay)
+
+    def _relay_for(self, pending: Pending, relay_server: str) -> str:
+        """Return the relay's name as A must call it, from inside the LAN or outside."""
+        lan = self._with.lan
+        if relay_server and pending.stream.address.host in lan:
+            return lan.local_ip
+        if relay_server and relay_server == lan.local_ip:
+            return self._with.relays.choose()
+        return relay_server
+
+    def _refuse(self, stream: Stream, reason: str) -> Effects:
+        self._with.notices.count(Event.RELAY_REFUSED)
+        refusal = pb.RelayResponse(refuse_reason=reason.encode())
+        return (Answer(stream.id, pb.RendezvousMessage(relay_response=refusal)),)
+
+
+def _is_answer_of(pending: Pending, response: pb.RelayResponse) -> bool:
+    """Return whether B's answer names the device and, where A chose it, the session."""
+    if response.id and pb.text(response.id) != pending.peer_id:
+        return False
+    return not response.uuid or pending.kind is Kind.PUNCH or response.uuid == pending.uuid.encode()
