@@ -55,7 +55,9 @@ class Notices(Generic[Reason]):
         """As :meth:`warn`, for what an operator must mend."""
         self._note(LogLevel.error, reason, message, fields)
 
-    def _note(self, level: Any, reason: Reason, message: str, fields: dict[str, Any]) -> None:
+    def _note(
+        self, level: Any, reason: Reason, message: str, fields: dict[str, Any]
+    ) -> None:
         self.counts[reason] += 1
         window = self._windows.setdefault(reason, _Window())
         held_back = window.admit(self._now(), self._burst, self._interval_s)

@@ -41,7 +41,10 @@ class RegistrationLimit:
     """
 
     def __init__(
-        self, now: Callable[[], float], max_addresses: int = 200_000, max_ids: int = 1_000_000
+        self,
+        now: Callable[[], float],
+        max_addresses: int = 200_000,
+        max_ids: int = 1_000_000,
     ) -> None:
         self._now = now
         self._max_addresses = max_addresses
@@ -135,7 +138,11 @@ class RateLimit:
     """
 
     def __init__(
-        self, now: Callable[[], float], burst: float, per_s: float, max_addresses: int = 50_000
+        self,
+        now: Callable[[], float],
+        burst: float,
+        per_s: float,
+        max_addresses: int = 50_000,
     ) -> None:
         self._now = now
         self._burst = burst

@@ -112,7 +112,9 @@ class PendingTable:
         for pending in waiting.values():
             if pending.disguise != disguise:
                 continue
-            if ":" not in pending.stream.address.host or self._is_from_peer(pending, sender):
+            if ":" not in pending.stream.address.host or self._is_from_peer(
+                pending, sender
+            ):
                 return pending
         return None
 
@@ -170,7 +172,9 @@ class PairMemory:
     def __init__(self, now: Callable[[], float], max_pairs: int = 100_000) -> None:
         self._now = now
         self._max = max_pairs
-        self._pairs: OrderedDict[tuple[str, str], tuple[float, tuple[str, ...]]] = OrderedDict()
+        self._pairs: OrderedDict[tuple[str, str], tuple[float, tuple[str, ...]]] = (
+            OrderedDict()
+        )
 
     def asked(self, host: str, peer_id: str) -> None:
         """Note that *host* asked for the device and presented the right key."""

@@ -84,7 +84,11 @@ class Punching:
         if not self._with.identity.accepts(request.licence_key):
             return self._wrong_key(request, stream)
         peer = self._with.directory.get(pb.text(request.id))
-        return self._look_up(request, stream) if peer is None else self._ask(peer, request, stream)
+        return (
+            self._look_up(request, stream)
+            if peer is None
+            else self._ask(peer, request, stream)
+        )
 
     async def _look_up(self, request: pb.PunchHoleRequest, stream: Stream) -> Effects:
         try:

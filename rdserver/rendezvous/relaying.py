@@ -48,14 +48,20 @@ class Relaying:
         request = message.request_relay
         peer_id = pb.text(request.id)
         host = stream.address.host
-        if self._with.identity.checks_keys and not self._with.pairs.has_asked(host, peer_id):
+        if self._with.identity.checks_keys and not self._with.pairs.has_asked(
+            host, peer_id
+        ):
             return self._refuse(stream, UNASKED_TEXT)
         if not 0 < len(request.uuid) <= _MAX_UUID_BYTES:
             return self._refuse(stream, BAD_SESSION_TEXT)
         if not self._is_ours(pb.text(request.relay_server), host, peer_id):
             return self._refuse(stream, FOREIGN_RELAY_TEXT)
         peer = self._with.directory.get(peer_id)
-        return self._look_up(request, stream) if peer is None else self._ask(peer, request, stream)
+        return (
+            self._look_up(request, stream)
+            if peer is None
+            else self._ask(peer, request, stream)
+        )
 
     def _is_ours(self, relay_server: str, host: str, peer_id: str) -> bool:
         """Return whether B may be sent there; empty text leaves the choice to B."""
@@ -134,4 +140,8 @@ def _is_answer_of(pending: Pending, response: pb.RelayResponse) -> bool:
     """Return whether B's answer names the device and, where A chose it, the session."""
     if response.id and pb.text(response.id) != pending.peer_id:
         return False
-    return not response.uuid or pending.kind is Kind.PUNCH or response.uuid == pending.uuid.encode()
+    return (
+        not response.uuid
+        or pending.kind is Kind.PUNCH
+        or response.uuid == pending.uuid.encode()
+    )
