@@ -103,21 +103,6 @@ def address_cookie(data: bytes) -> int:
     return int.from_bytes(data, "little") >> 17 & _MASK32
 
 
-def _decode_ipv6(data: bytes) -> Address:
-    if len(data) != _IPV6_BYTES:
-        return Address("::", 0)
-    host = socket.inet_ntop(socket.AF_INET6, data[:16])
-    return Address(host, int.from_bytes(data[16:], "little"))
-
-
-def _packed_ipv6(host: str) -> bytes | None:
-    # A zone ("%eth0") means something on one machine only: not sent.
-    try:
-        return socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
-    except OSError:
-        return None
-
-
 def address_bucket(host: str) -> str:
     """
     Return what limits count by: the IPv4 address itself, of IPv6 the /64.
@@ -131,3 +116,18 @@ def address_bucket(host: str) -> str:
         return host
     packed = _packed_ipv6(host) or bytes(16)
     return socket.inet_ntop(socket.AF_INET6, packed[:8] + bytes(8)) + "/64"
+
+
+def _decode_ipv6(data: bytes) -> Address:
+    if len(data) != _IPV6_BYTES:
+        return Address("::", 0)
+    host = socket.inet_ntop(socket.AF_INET6, data[:16])
+    return Address(host, int.from_bytes(data[16:], "little"))
+
+
+def _packed_ipv6(host: str) -> bytes | None:
+    # A zone ("%eth0") means something on one machine only: not sent.
+    try:
+        return socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
+    except OSError:
+        return None

@@ -49,7 +49,8 @@ class FrameDecoder:
         One may stop at any frame: what follows stays buffered for the next call,
         or for :meth:`take_rest`.
 
-        :raises ProtocolError: while iterating, at a frame longer than allowed.
+        :raises ProtocolError: while iterating, at a frame longer than allowed, and
+            from then on always.
         """
         self._buffer += data
         return self._frames()
@@ -66,6 +67,7 @@ class FrameDecoder:
                 return
             size = int.from_bytes(self._buffer[:head], "little") >> 2
             if size > self._max:
+                del self._buffer[head:]  # hold no more; the header refuses what follows
                 raise ProtocolError(f"frame of {size} bytes, limit is {self._max}")
             if len(self._buffer) < head + size:
                 return

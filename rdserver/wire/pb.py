@@ -8,6 +8,7 @@ needs text calls :func:`text`, which cannot fail on a decoded message.
 from __future__ import annotations
 
 import warnings
+from operator import attrgetter
 
 from google.protobuf.message import DecodeError
 
@@ -85,19 +86,24 @@ __all__ = [
 # decode() refuses such a message itself, by the length that was consumed.
 warnings.filterwarnings("ignore", "Unexpected end-group tag", RuntimeWarning)
 
+_CONTEXT = "controlled_context.conn_audit_ref"
 _TEXT_FIELDS: dict[str, tuple[str, ...]] = {
     "register_peer": ("id",),
     "register_pk": ("id", "old_id"),
     "punch_hole_request": ("id", "licence_key", "token", "version", "switch_code"),
-    "punch_hole": ("relay_server",),
+    "punch_hole": ("relay_server", _CONTEXT),
     "punch_hole_sent": ("id", "relay_server", "version"),
     "punch_hole_response": ("relay_server", "other_failure"),
-    "fetch_local_addr": ("relay_server",),
+    "fetch_local_addr": ("relay_server", _CONTEXT),
     "local_addr": ("relay_server", "id", "version"),
     "configure_update": ("rendezvous_servers",),
     "software_update": ("url",),
-    "request_relay": ("id", "uuid", "relay_server", "licence_key", "token", "switch_code"),
+    "request_relay": (
+        *("id", "uuid", "relay_server", "licence_key", "token", "switch_code"),
+        _CONTEXT,
+    ),
     "relay_response": ("uuid", "relay_server", "id", "refuse_reason", "version"),
+    "test_nat_response": ("cu.rendezvous_servers",),
     "peer_discovery": ("cmd", "mac", "id", "username", "hostname", "platform", "misc"),
     "online_request": ("id", "peers"),
     "hc": ("token",),
@@ -105,6 +111,8 @@ _TEXT_FIELDS: dict[str, tuple[str, ...]] = {
     "http_proxy_response": ("headers", "error"),
 }
 """Which fields of each union member are text, hence must be UTF-8."""
+
+_TEXTS_OF = {kind: [attrgetter(f) for f in names] for kind, names in _TEXT_FIELDS.items()}
 
 
 def decode(data: bytes) -> RendezvousMessage:
@@ -124,8 +132,8 @@ def decode(data: bytes) -> RendezvousMessage:
     kind = message.WhichOneof("union")
     if kind is None or consumed not in (None, len(data)):
         raise ProtocolError("not a RendezvousMessage, or one without a member")
-    for field in _TEXT_FIELDS.get(kind, ()):
-        _check_text(getattr(getattr(message, kind), field))
+    for text_of in _TEXTS_OF.get(kind, ()):
+        _check_text(text_of(getattr(message, kind)))
     return message
 
 
