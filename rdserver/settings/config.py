@@ -4,6 +4,7 @@ Every setting, stated once, and the frozen values that the program runs with.
 Nothing here reads a file, the environment or the command line.
 Source: protocol.md sections 4.2 and 6.
 """
+# ruff: noqa: RUF009 - setting() declares a field, as attrs.field does.
 
 from __future__ import annotations
 

@@ -25,12 +25,12 @@ class Kind:
 
     :ivar parse: text to value; raises ValueError for a text that is none of this kind.
     :ivar needs: completes the sentence "it must be ...".
-    :ivar placeholder: stands for the value in the command line help; empty for a flag.
+    :ivar is_flag: whether it stands alone on the command line, without a value.
     """
 
     parse: Callable[[str], object]
     needs: str
-    placeholder: str = "TEXT"
+    is_flag: bool = False
 
 
 @frozen
@@ -54,7 +54,7 @@ def whole(low: int, high: int) -> Kind:
             raise ValueError(text)
         return int(_within(low, int(text), high))
 
-    return Kind(parse, f"a whole number from {low} to {high}", "N")
+    return Kind(parse, f"a whole number from {low} to {high}")
 
 
 def number(low: float, high: float) -> Kind:
@@ -63,7 +63,7 @@ def number(low: float, high: float) -> Kind:
     def parse(text: str) -> float:
         return _within(low, float(text), high)
 
-    return Kind(parse, f"a number from {low:g} to {high:.0f}", "N")
+    return Kind(parse, f"a number from {low:g} to {high:.0f}")
 
 
 def _within(low: float, value: float, high: float) -> float:
@@ -74,7 +74,13 @@ def _within(low: float, value: float, high: float) -> float:
 
 def text() -> Kind:
     """Any text, taken as it is."""
-    return Kind(str, "a text")
+    return Kind(_unicode, "text in UTF-8")
+
+
+def _unicode(text: str) -> str:
+    # Bytes that are not UTF-8 arrive as lone surrogates, which cannot be sent on.
+    text.encode()
+    return text
 
 
 def path() -> Kind:
@@ -85,16 +91,16 @@ def path() -> Kind:
             raise ValueError(text)
         return text
 
-    return Kind(parse, "a path, not empty", "PATH")
+    return Kind(parse, "a path, not empty")
 
 
 def items() -> Kind:
     """Texts separated by commas; blanks around them and empty ones are dropped."""
 
     def parse(text: str) -> tuple[str, ...]:
-        return tuple(item.strip() for item in text.split(",") if item.strip())
+        return tuple(item.strip() for item in _unicode(text).split(",") if item.strip())
 
-    return Kind(parse, "a list separated by commas", "LIST")
+    return Kind(parse, "a list separated by commas, in UTF-8")
 
 
 def choice(*words: str) -> Kind:
@@ -106,7 +112,7 @@ def choice(*words: str) -> Kind:
             raise ValueError(text)
         return word
 
-    return Kind(parse, _enumerated(words), "|".join(words))
+    return Kind(parse, _enumerated(words))
 
 
 def _enumerated(words: tuple[str, ...]) -> str:
@@ -122,11 +128,17 @@ def switch() -> Kind:
             raise ValueError(text)
         return word in _ON
 
-    return Kind(parse, "Y, yes, true, 1 or on, or else N, no, false, 0 or off", "")
+    return Kind(
+        parse, "Y, yes, true, 1 or on, or else N, no, false, 0 or off", is_flag=True
+    )
 
 
 def only_y() -> Kind:
-    """On for the letter Y alone, as the original reads it. Source: protocol.md section 3.1."""
+    """
+    On for the letter Y alone, as the original reads it.
+
+    Source: protocol.md section 3.1.
+    """
 
     def parse(text: str) -> bool:
         word = text.strip().lower()
@@ -134,7 +146,7 @@ def only_y() -> Kind:
             raise ValueError(text)
         return word == "y"
 
-    return Kind(parse, "Y (on) or N (off)", "")
+    return Kind(parse, "Y (on) or N (off)", is_flag=True)
 
 
 def interface() -> Kind:
@@ -143,7 +155,7 @@ def interface() -> Kind:
     def parse(text: str) -> str:
         return str(ipaddress.ip_address(text.strip())) if text.strip() else ""
 
-    return Kind(parse, "an IP address, or empty for all", "IP")
+    return Kind(parse, "an IP address, or empty for all")
 
 
 def ipv4_network() -> Kind:
@@ -152,11 +164,15 @@ def ipv4_network() -> Kind:
     def parse(text: str) -> ipaddress.IPv4Network:
         return ipaddress.IPv4Network(text.strip(), strict=False)
 
-    return Kind(parse, "an IPv4 network such as 192.168.0.0/16", "NET")
+    return Kind(parse, "an IPv4 network such as 192.168.0.0/16")
 
 
 def self_test() -> Kind:
-    """``no``, or an address with port; empty is the own one. Source: protocol.md section 3.14."""
+    """
+    ``no``, or an address with port; empty is the own one.
+
+    Source: protocol.md section 3.14.
+    """
 
     def parse(text: str) -> SelfTest:
         if not text.strip():
@@ -165,7 +181,7 @@ def self_test() -> Kind:
             return SelfTest(enabled=False)
         return SelfTest(target=_address_and_port(text.strip()))
 
-    return Kind(parse, "no, or an IP address with a port such as 127.0.0.1:21116", "ADDR")
+    return Kind(parse, "no, or an IP address with a port such as 127.0.0.1:21116")
 
 
 def _address_and_port(text: str) -> tuple[str, int]:

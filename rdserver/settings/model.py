@@ -39,6 +39,7 @@ class Setting:
     :ivar without_effect: read so that old start scripts work, and used for nothing.
     :ivar complaint: goes before the sentence that refuses a value.
     :ivar command_line_only: files and variables do not set it.
+    :ivar secret: messages do not repeat its value.
     """
 
     field: str
@@ -54,11 +55,7 @@ class Setting:
     without_effect: bool
     complaint: str
     command_line_only: bool
-
-    @property
-    def is_flag(self) -> bool:
-        """Whether it stands alone on the command line, without a value."""
-        return not self.kind.placeholder
+    secret: bool
 
     @property
     def variable(self) -> str:
@@ -92,8 +89,7 @@ def setting(
     """
     A field of ``Config`` together with everything there is to say about it.
 
-    ``default`` may be an ``attrs.Factory``; it then needs a ``shown_default``. A
-    ``secret`` is left out when the configuration is printed.
+    ``default`` may be an ``attrs.Factory``; it then needs a ``shown_default``.
     """
     stated = Setting(
         field="",
@@ -109,6 +105,7 @@ def setting(
         without_effect=without_effect,
         complaint=complaint,
         command_line_only=command_line_only,
+        secret=secret,
     )
     return attrs.field(default=default, repr=not secret, metadata={_METADATA: stated})
 
