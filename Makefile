@@ -2,7 +2,7 @@
 #   make run     sets everything up and runs ID server and relay (ARGS="..." are passed on)
 #   make test    sets everything up and runs every test (TESTS=tests.wire for a part)
 # For work on the code:
-#   make lint, make coverage, make proto, make docs, make clean
+#   make lint (style and types), make coverage, make proto, make docs, make clean
 
 PYTHON ?= python3
 ARGS ?=
@@ -17,7 +17,7 @@ READY_DEV := $(VENV)/.ready-dev
 # A package without a wheel fails at once here, not in the middle of a C build.
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary :all:
 
-.PHONY: run test lint coverage proto docs clean
+.PHONY: run test lint style types coverage proto docs clean
 
 run: $(READY)
 	@mkdir -p data
@@ -30,8 +30,12 @@ test: $(READY)
 	then rm -rf "$$temp"; \
 	else echo "The log of the tests is $$temp/trial/test.log" >&2; exit 1; fi
 
-lint: $(READY_DEV)
+lint: style types
+
+style: $(READY_DEV)
 	$(BIN)/ruff check .
+
+types: $(READY_DEV)
 	$(BIN)/mypy
 
 coverage: $(READY_DEV)
