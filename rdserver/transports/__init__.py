@@ -1,0 +1,1 @@
+"""The ring that touches sockets.  It moves bytes and decides nothing."""

@@ -1,0 +1,96 @@
+"""
+How log events become lines: one line an event, in UTC, nothing below the set level.
+
+twistd's own observer has no level, and a stranger could make it write two lines
+where one was meant; so the service brings this one, unless the operator asked twistd
+for another (``--logfile``, ``--syslog``, ``--logger``).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    LogLevelFilterPredicate,
+    formatEvent,
+    globalLogBeginner,
+)
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_INTERNAL = ("log_", "format", "message", "time", "isError", "system", "failure", "why")
+
+
+def observer(log_level: str, log_format: str, stream: TextIO | None = None) -> ILogObserver:
+    """
+    Return an observer that writes to *stream*, standard output by default.
+
+    :param log_level: ``debug``, ``info``, ``warn`` or ``error``.
+    :param log_format: ``text`` or ``json``.
+    """
+    line = {"text": _text_line, "json": _json_line}[log_format]
+    level = LogLevel.lookupByName(log_level)
+    predicate = LogLevelFilterPredicate(defaultLogLevel=level)
+    written: ILogObserver = FilteringLogObserver(_Writer(line, stream), [predicate])
+    return written
+
+
+def start(log_level: str, log_format: str) -> None:
+    """Send all log events of this process to standard output."""
+    globalLogBeginner.beginLoggingTo([observer(log_level, log_format)])
+
+
+class _Writer:
+    def __init__(self, line: Callable[[LogEvent], str], stream: TextIO | None) -> None:
+        self._line = line
+        # sys.stdout itself is replaced by twistd once logging has begun.
+        self._stream = stream or sys.stdout
+
+    def __call__(self, event: LogEvent) -> None:
+        self._stream.write(self._line(event) + "\n")
+        self._stream.flush()
+
+
+def _text_line(event: LogEvent) -> str:
+    level = event["log_level"].name
+    return f"{_time(event)} {level:<5} {_on_one_line(_message(event))}"
+
+
+def _json_line(event: LogEvent) -> str:
+    record: dict[str, Any] = {
+        "time": _time(event),
+        "level": event["log_level"].name,
+        "source": event.get("log_namespace", ""),
+        "message": _message(event),
+    }
+    for name, value in event.items():
+        if not name.startswith(_INTERNAL):
+            record.setdefault(name, value)
+    return json.dumps(record, default=str)
+
+
+def _message(event: LogEvent) -> str:
+    message = formatEvent(event)
+    failure = event.get("log_failure")
+    return message if failure is None else f"{message}\n{failure.getTraceback()}".strip()
+
+
+def _time(event: LogEvent) -> str:
+    return datetime.fromtimestamp(event["log_time"], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _on_one_line(text: str) -> str:
+    """Keep what others sent from looking like a line of ours."""
+    return _CONTROL.sub(_escaped, text.replace("\n", " | "))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\x{ord(found[0]):02x}"

@@ -1,0 +1,188 @@
+"""
+Opens listening sockets, and says in one sentence why one cannot be opened.
+
+They are made here and handed to the reactor, not by it: so they are dual-stack on
+every system, are never shared with a second server by accident (no SO_REUSEPORT),
+and exist before the server drops its rights.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, frozen
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+
+from rdserver.errors import ConfigError
+
+BACKLOG = 1024
+UDP_BUFFER_BYTES = 4 * 1024 * 1024
+"""Asked for where no size is set: the system's usual holds some 270 heartbeats."""
+
+_MAX_DATAGRAM_BYTES = 65536
+_TURN_BYTES = 16 * 1024
+_NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
+_NAMES = {socket.SOCK_STREAM: "TCP", socket.SOCK_DGRAM: "UDP"}
+
+
+@frozen
+class Wanted:
+    """
+    A port to listen on.
+
+    :ivar kind: ``socket.SOCK_STREAM`` or ``socket.SOCK_DGRAM``.
+    :ivar purpose: for people, such as "ID server".
+    """
+
+    port: int
+    kind: socket.SocketKind
+    purpose: str
+
+    def __str__(self) -> str:
+        return f"{self.port}/{_NAMES[self.kind].lower()} ({self.purpose})"
+
+
+def bind(interface: str, wanted: Wanted) -> socket.socket:
+    """
+    Return a bound, non-blocking socket that is not listening yet.
+
+    :param interface: an IP address, or empty for all addresses of both families.
+    :raises ConfigError: the port is taken, forbidden, or the address is not ours.
+    """
+    if interface:
+        family = socket.AF_INET6 if ":" in interface else socket.AF_INET
+        return _bind(family, interface, wanted)
+    try:
+        return _bind(socket.AF_INET6, "::", wanted)
+    except _NoIPv6:
+        return _bind(socket.AF_INET, "0.0.0.0", wanted)
+
+
+class _NoIPv6(ConfigError):
+    """This machine has no IPv6, or not this address."""
+
+
+def _bind(family: socket.AddressFamily, host: str, wanted: Wanted) -> socket.socket:
+    try:
+        bound = socket.socket(family, wanted.kind)
+    except OSError as e:
+        raise _NoIPv6(_complaint(e, host, wanted)) from e
+    try:
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != "::"))
+        if wanted.kind == socket.SOCK_STREAM:
+            # After a restart old connections may linger; on Linux this does not let two
+            # servers listen.  For UDP it would, so there it is not set.
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setblocking(False)
+        bound.bind((host, wanted.port))
+    except OSError as e:
+        bound.close()
+        kind = _NoIPv6 if e.errno in _NO_IPV6 else ConfigError
+        raise kind(_complaint(e, host, wanted)) from e
+    return bound
+
+
+def _complaint(error: OSError, host: str, wanted: Wanted) -> str:
+    where = f"{_NAMES[wanted.kind]} port {wanted.port} ({wanted.purpose})"
+    if error.errno == errno.EADDRINUSE:
+        return f"{where} is already taken: another server is running on it"
+    if error.errno == errno.EACCES:
+        return f"{where} cannot be used without more rights"
+    return f"{where} cannot be used on {host}: {error.strerror}"
+
+
+def receive_buffer(bound: socket.socket, size_bytes: int) -> int:
+    """Ask for a receive buffer and return the size that the system granted, in bytes."""
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size_bytes or UDP_BUFFER_BYTES)
+    return bound.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+
+
+@define
+class _Listener:
+    wanted: Wanted
+    bound: socket.socket | None = None
+    open_port: Any = None
+
+
+class Listeners(Service):
+    """
+    The ports of one server: bound early, opened when the server is ready, closed last.
+
+    :param interface: as for :func:`bind`.
+    :param reactor: an ``IReactorSocket``.
+    """
+
+    def __init__(self, interface: str, wanted: list[Wanted], reactor: Any) -> None:
+        self._interface = interface
+        self._reactor = reactor
+        self._listeners = {(w.kind, w.port): _Listener(w) for w in wanted}
+
+    def bind_all(self) -> None:
+        """
+        Bind every port, or none.
+
+        :raises ConfigError: one of them cannot be had.
+        """
+        try:
+            for listener in self._listeners.values():
+                if listener.bound is None:
+                    listener.bound = bind(self._interface, listener.wanted)
+        except ConfigError:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Give up the sockets that were bound but not opened."""
+        for listener in self._listeners.values():
+            if listener.bound is not None:
+                listener.bound.close()
+                listener.bound = None
+
+    def is_dual_stack(self, port: int) -> bool:
+        """Return whether the UDP *port*'s socket shows IPv4 peers as IPv6 ones."""
+        bound = self._listeners[socket.SOCK_DGRAM, port].bound
+        return bound is not None and bound.family == socket.AF_INET6
+
+    def open_tcp(self, port: int, factory: Any) -> None:
+        """Accept connections on *port* from now on."""
+        listener = self._listeners[socket.SOCK_STREAM, port]
+        self._open(listener, lambda bound: self._listen(bound, factory))
+
+    def open_udp(self, port: int, protocol: Any, buffer_bytes: int) -> int:
+        """Receive datagrams from now on; return the receive buffer's size in bytes."""
+        listener = self._listeners[socket.SOCK_DGRAM, port]
+        granted = receive_buffer(listener.bound, buffer_bytes) if listener.bound else 0
+        self._open(listener, lambda bound: self._receive(bound, protocol))
+        # One turn of the reactor must not serve thousands of datagrams and nothing else.
+        listener.open_port.maxThroughput = _TURN_BYTES
+        return granted
+
+    def _open(self, listener: _Listener, adopt: Callable[[socket.socket], Any]) -> None:
+        bound = listener.bound
+        if bound is None:
+            raise RuntimeError(f"{listener.wanted} was not bound")
+        listener.open_port = adopt(bound)
+        bound.close()  # the reactor has its own duplicate
+        listener.bound = None
+
+    def _listen(self, bound: socket.socket, factory: Any) -> Any:
+        bound.listen(BACKLOG)
+        return self._reactor.adoptStreamPort(bound.fileno(), bound.family, factory)
+
+    def _receive(self, bound: socket.socket, protocol: Any) -> Any:
+        return self._reactor.adoptDatagramPort(
+            bound.fileno(), bound.family, protocol, _MAX_DATAGRAM_BYTES
+        )
+
+    def close(self) -> Deferred[Any]:
+        """Stop listening on every port."""
+        self.release()
+        ports = [listener.open_port for listener in self._listeners.values()]
+        for listener in self._listeners.values():
+            listener.open_port = None
+        return gatherResults([maybeDeferred(p.stopListening) for p in ports if p])

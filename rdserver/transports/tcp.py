@@ -1,0 +1,200 @@
+"""Frames in, frames out, on the ID server's TCP ports; decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IPushProducer,
+    IReactorTime,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.protocols.policies import TimeoutMixin
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from rdserver.errors import ProtocolError
+from rdserver.notices import Notices
+from rdserver.rendezvous.effects import Outcome, Stream, StreamId
+from rdserver.rendezvous.events import Event
+from rdserver.transports.admission import Admission
+from rdserver.transports.outlet import Outlet
+from rdserver.wire import pb
+from rdserver.wire.address import Address, v4_normalise
+from rdserver.wire.framing import FrameDecoder, encode_frame
+
+if TYPE_CHECKING:
+    from twisted.internet.tcp import Server
+
+FRAME_S = 30.0
+"""Time for one complete frame to come; each frame starts it again.  protocol.md 3.6."""
+
+LIFE_S = 120.0
+"""From then on the next frame is the last.  No client asks for that long (7.16)."""
+
+CLOSING_S = 5.0
+"""Time for the last answer to leave (7.16)."""
+
+
+@frozen
+class Door:
+    """
+    What stands behind one listening port.
+
+    :ivar decide: takes a message and its stream, returns what to do.
+    :ivar closed: called with each connection's id when it is gone.
+    :ivar max_frame_bytes: longer frames close the connection at their header.
+    """
+
+    decide: Callable[[pb.RendezvousMessage, Stream], Outcome]
+    closed: Callable[[StreamId], None]
+    max_frame_bytes: int
+
+
+@implementer(IPushProducer)
+class RendezvousStream(Protocol, TimeoutMixin):
+    """
+    One connection to the ID server.
+
+    Frames are decided on one after the other: while storage is asked for one, nothing
+    more is read.  It is registered as its own transport's producer, and so learns when
+    a client lets its answers pile up: such a connection is cut.
+    """
+
+    transport: Server
+
+    def __init__(
+        self, door: Door, outlet: Outlet, clock: IReactorTime, notices: Notices[Event]
+    ) -> None:
+        self._door = door
+        self._outlet = outlet
+        self._clock = clock
+        self._notices = notices
+        self._decoder = FrameDecoder(door.max_frame_bytes)
+        self._deciding = False
+        self._closing = False
+
+    def connectionMade(self) -> None:
+        peer = self.transport.getPeer()
+        self._until = self._clock.seconds() + LIFE_S
+        address = Address(v4_normalise(peer.host), peer.port)
+        self._stream = Stream(self._outlet.add(self), address)
+        self.transport.setTcpNoDelay(True)
+        self.transport.registerProducer(self, True)
+        self.setTimeout(FRAME_S)
+
+    def dataReceived(self, data: bytes) -> None:
+        frames = self._decoder.feed(data)
+        if not self._closing and not self._deciding:
+            self._work(frames)
+
+    def _work(self, frames: Iterator[bytes]) -> None:
+        try:
+            for frame in frames:
+                self._take(frame)
+                if self._deciding or self._closing:
+                    return
+        except ProtocolError:
+            self._notices.count(Event.BAD_MESSAGE)
+            self.finish()
+        except Exception:
+            self._outlet.report_bug(Failure())
+            self.finish()
+
+    def _take(self, frame: bytes) -> None:
+        self.resetTimeout()
+        message = pb.decode(frame)
+        settled = self._outlet.settle(self._door.decide(message, self._stream))
+        if settled is not None:
+            self._deciding = True
+            self.transport.pauseProducing()
+            settled.addCallback(lambda _: self._go_on())
+        elif self._clock.seconds() >= self._until:
+            self.finish()
+
+    def _go_on(self) -> None:
+        self._deciding = False
+        if self.connected and not self._closing:
+            self.transport.resumeProducing()
+            self._work(self._decoder.feed(b""))
+
+    def send(self, message: pb.RendezvousMessage) -> None:
+        """Write one frame."""
+        if not self._closing:
+            self.transport.write(encode_frame(pb.encode(message)))
+
+    def finish(self) -> None:
+        """Close once everything written is out; cut if that takes too long."""
+        if self._closing:
+            return
+        self._closing = True
+        self.setTimeout(CLOSING_S)
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._closing = True
+        self.setTimeout(None)
+        self._outlet.remove(self._stream.id)
+        self._door.closed(self._stream.id)
+        self.factory.left(self._stream.address.host)
+
+    def timeoutConnection(self) -> None:
+        if self._closing:
+            self.transport.abortConnection()
+        else:
+            self.finish()
+
+    def callLater(self, period: float, func: Callable[[], None]) -> IDelayedCall:
+        """TimeoutMixin would take the global reactor; use the clock we were given."""
+        return self._clock.callLater(period, func)
+
+    def pauseProducing(self) -> None:
+        """Called when answers pile up because the client does not read them."""
+        self.transport.abortConnection()
+
+    def resumeProducing(self) -> None:
+        """Called when the transport has room again: nothing to do."""
+
+    def stopProducing(self) -> None:
+        """Called when the connection ends while we are registered: nothing to do."""
+
+
+class RendezvousFactory(Factory):
+    """What the connections to one port share."""
+
+    noisy = False
+
+    def __init__(
+        self,
+        door: Door,
+        outlet: Outlet,
+        admission: Admission,
+        clock: IReactorTime,
+        notices: Notices[Event],
+    ) -> None:
+        self._door = door
+        self._outlet = outlet
+        self._admission = admission
+        self._clock = clock
+        self._notices = notices
+
+    def buildProtocol(self, addr: IAddress | None) -> RendezvousStream | None:
+        """Return None, which makes Twisted close, where there are too many already."""
+        host = v4_normalise(getattr(addr, "host", ""))
+        if not self._admission.enter(host):
+            self._notices.warn(
+                Event.CONNECTION_REFUSED, "too many connections from {remote}", remote=host
+            )
+            return None
+        stream = RendezvousStream(self._door, self._outlet, self._clock, self._notices)
+        stream.factory = self
+        return stream
+
+    def left(self, host: str) -> None:
+        """Note that a connection from *host* is gone."""
+        self._admission.leave(host)

@@ -1,0 +1,73 @@
+"""Datagrams in, datagrams out: the thin edge around ``rdserver.rendezvous.core``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from twisted.internet.protocol import DatagramProtocol
+from twisted.python.failure import Failure
+
+from rdserver.errors import ProtocolError
+from rdserver.notices import Notices
+from rdserver.rendezvous.effects import Outcome
+from rdserver.rendezvous.events import Event
+from rdserver.transports.outlet import Outlet
+from rdserver.wire import pb
+from rdserver.wire.address import Address, v4_normalise
+
+if TYPE_CHECKING:
+    from twisted.internet.udp import Port
+
+
+class RendezvousDatagrams(DatagramProtocol):
+    """
+    Feeds datagrams to the core.
+
+    IPv4 peers of a dual-stack socket wear an IPv6 disguise; it is taken off on the
+    way in and put on again on the way out, so that nobody else knows of it.
+
+    :param decide: the core's door for datagrams.
+    :param dual_stack: whether the socket is IPv6 and serves IPv4 too.
+    :ivar received: datagrams so far.  Counted, not logged: logging costs as much as
+        answering.
+    """
+
+    transport: Port
+    noisy = False
+
+    def __init__(
+        self,
+        decide: Callable[[pb.RendezvousMessage, Address], Outcome],
+        outlet: Outlet,
+        notices: Notices[Event],
+        *,
+        dual_stack: bool,
+    ) -> None:
+        self._decide = decide
+        self._outlet = outlet
+        self._notices = notices
+        self._dual_stack = dual_stack
+        self.received = 0
+
+    def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
+        self.received += 1
+        origin = Address(v4_normalise(addr[0]), addr[1])
+        if not datagram or not origin.port:
+            return
+        try:
+            self._outlet.settle(self._decide(pb.decode(datagram), origin))
+        except ProtocolError:
+            self._notices.count(Event.BAD_MESSAGE)
+        except Exception:
+            self._outlet.report_bug(Failure())
+
+    def send(self, data: bytes, to: Address) -> None:
+        """Send one datagram; what the system refuses is that datagram's loss alone."""
+        if not to.port:
+            return
+        host = f"::ffff:{to.host}" if self._dual_stack and ":" not in to.host else to.host
+        try:
+            self.transport.write(data, (host, to.port))
+        except (OSError, ValueError):  # no route, a firewall, a family not served here
+            self._notices.count(Event.UNSENT)
