@@ -8,13 +8,13 @@ Source: protocol.md sections 4.2 and 6.
 
 from __future__ import annotations
 
+from functools import partial
 from ipaddress import IPv4Network
 from typing import Literal
 
 from attrs import Factory, frozen
 
-from rdserver.errors import ConfigError
-from rdserver.settings import kinds
+from rdserver.settings import agreement, kinds
 from rdserver.settings.kinds import SelfTest
 from rdserver.settings.model import setting, settings_of
 
@@ -23,13 +23,15 @@ RelayAuth = Literal["ticket", "key", "open"]
 LogLevel = Literal["debug", "info", "warn", "error"]
 LogFormat = Literal["text", "json"]
 
-# Two above the port must still be a port: WebSocket clients use it.
-HIGHEST_PORT = 65533
-# Below the ID server's port is the NAT test's, and the original refuses less than 3.
-LOWEST_PORT = 3
 _BIGGEST_INT32 = 2**31 - 1
-_SPEED = kinds.number(0.001, 1_000_000_000)
+_PORT = kinds.whole(agreement.LOWEST_PORT, agreement.HIGHEST_PORT)
 _COUNT = kinds.whole(1, 10_000_000)
+
+_of_id_server = partial(setting, used_by="ID server")
+_of_relay = partial(setting, used_by="relay")
+_speed_limit = partial(
+    _of_relay, kinds.number(0.001, 1_000_000_000), unit="Mb/s", lenient=True
+)
 
 
 def _default_relay_auth(config: Config) -> RelayAuth:
@@ -81,21 +83,19 @@ class Config:
         short="b",
         shown_default="all addresses",
     )
-    port: int = setting(
-        kinds.whole(LOWEST_PORT, HIGHEST_PORT),
+    port: int = _of_id_server(
+        _PORT,
         21116,
         "UDP and TCP port of the ID server; port-1 is for the NAT test and port+2 for "
         "WebSocket",
         short="p",
-        used_by="ID server",
         complaint="Invalid port: ",
     )
-    relay_port: int = setting(
-        kinds.whole(LOWEST_PORT, HIGHEST_PORT),
+    relay_port: int = _of_relay(
+        _PORT,
         Factory(lambda config: config.port + 1, takes_self=True),
         "TCP port of the relay; relay-port+2 is for WebSocket",
         shown_default="port+1",
-        used_by="relay",
         ours=True,
         complaint="Invalid port: ",
     )
@@ -109,150 +109,124 @@ class Config:
         shown_default="-",
         secret=True,
     )
-    relay_auth: RelayAuth = setting(
+    relay_auth: RelayAuth = _of_relay(
         kinds.choice("ticket", "key", "open"),
         Factory(_default_relay_auth, takes_self=True),
         "Whom the relay serves: sessions that the ID server of this process announced "
         "(ticket), whoever presents the key (key), or everybody (open)",
         shown_default="ticket with role all; key with role relay, open if the key is "
         "explicitly empty",
-        used_by="relay",
         ours=True,
     )
-    relay_servers: tuple[str, ...] = setting(
+    relay_servers: tuple[str, ...] = _of_id_server(
         kinds.items(),
         (),
         "Relays that clients are sent to, each HOST or HOST:PORT, separated by commas",
         short="r",
         shown_default="none",
-        used_by="ID server",
     )
-    rendezvous_servers: tuple[str, ...] = setting(
+    rendezvous_servers: tuple[str, ...] = _of_id_server(
         kinds.items(),
         (),
         "ID servers that clients are told to use instead, separated by commas (obsolete)",
         short="R",
         shown_default="none",
-        used_by="ID server",
     )
-    serial: int = setting(
+    serial: int = _of_id_server(
         kinds.whole(-_BIGGEST_INT32 - 1, _BIGGEST_INT32),
         0,
         "Number of the list of rendezvous-servers: clients with a lower one are told the "
         "list (obsolete)",
         short="s",
-        used_by="ID server",
         lenient=True,
     )
-    software_url: str = setting(
+    software_url: str = _of_id_server(
         kinds.text(),
         "",
         "Address of the newest client, told to clients that ask (obsolete)",
         short="u",
         shown_default="none",
-        used_by="ID server",
     )
-    rmem_bytes: int = setting(
+    rmem_bytes: int = _of_id_server(
         kinds.whole(0, _BIGGEST_INT32),
         0,
         "Receive buffer of the UDP socket; 0 leaves it to the system",
         name="rmem",
         unit="bytes",
         short="M",
-        used_by="ID server",
         lenient=True,
     )
-    mask: IPv4Network | None = setting(
+    mask: IPv4Network | None = _of_id_server(
         kinds.ipv4_network(),
         None,
         "Network of server and clients behind one router: clients in it are sent to the "
         "relay by its local address",
         shown_default="off",
-        used_by="ID server",
         lenient=True,
     )
-    local_ip: str = setting(
+    local_ip: str = _of_id_server(
         kinds.text(),
         "",
         "Local address of the relay that clients inside mask are given",
         shown_default="the machine's primary address",
-        used_by="ID server",
     )
-    always_use_relay: bool = setting(
+    always_use_relay: bool = _of_id_server(
         kinds.only_y(),
         False,
         "Send every connection through a relay, also those that could be direct",
         shown_default="N",
-        used_by="ID server",
         lenient=True,
     )
-    test_hbbs: SelfTest = setting(
+    test_hbbs: SelfTest = _of_id_server(
         kinds.self_test(),
         SelfTest(),
         "What the self test asks: an IP address with UDP port, or no for no test",
         shown_default="the own address",
-        used_by="ID server",
     )
-    db_url: str = setting(
+    db_url: str = _of_id_server(
         kinds.text(),
         "",
         "Database: the path of an SQLite file, or its URL",
         shown_default="db_v2.sqlite3 in the data folder",
-        used_by="ID server",
         secret=True,
     )
-    max_database_connections: int = setting(
+    max_database_connections: int = _of_id_server(
         _COUNT,
         1,
         "Has no effect; it is accepted so that old start scripts work",
-        used_by="ID server",
         lenient=True,
         without_effect=True,
     )
-    total_bandwidth_mbit_per_s: float | None = setting(
-        _SPEED,
+    total_bandwidth_mbit_per_s: float | None = _speed_limit(
         None,
         "Limit for all relayed sessions together",
         name="total-bandwidth",
-        unit="Mb/s",
         shown_default="no limit",
-        used_by="relay",
-        lenient=True,
     )
-    single_bandwidth_mbit_per_s: float | None = setting(
-        _SPEED,
+    single_bandwidth_mbit_per_s: float | None = _speed_limit(
         None,
         "Limit for each relayed session",
         name="single-bandwidth",
-        unit="Mb/s",
         shown_default="no limit",
-        used_by="relay",
-        lenient=True,
     )
-    limit_speed_mbit_per_s: float = setting(
-        _SPEED,
+    limit_speed_mbit_per_s: float = _speed_limit(
         32.0,
         "Limit for a downgraded session and for addresses of blacklist.txt",
         name="limit-speed",
-        unit="Mb/s",
         shown_default="32 Mb/s",
-        used_by="relay",
-        lenient=True,
     )
-    downgrade_threshold: float = setting(
+    downgrade_threshold: float = _of_relay(
         kinds.number(0.001, 1000),
         0.66,
         "Part of single-bandwidth: a session that has used more on average is downgraded",
-        used_by="relay",
         lenient=True,
     )
-    downgrade_start_check_s: int = setting(
+    downgrade_start_check_s: int = _of_relay(
         kinds.whole(1, 1_000_000_000),
         1800,
         "Age from which a session can be downgraded",
         name="downgrade-start-check",
         unit="seconds",
-        used_by="relay",
         lenient=True,
     )
     connections_per_address: int = setting(
@@ -268,19 +242,17 @@ class Config:
         "Open TCP connections for each of the two servers; further ones are closed",
         ours=True,
     )
-    relay_waiting_per_address: int = setting(
+    relay_waiting_per_address: int = _of_relay(
         _COUNT,
         100,
         "Relay connections of one IP address (of one /64 in IPv6) that may wait for their "
         "partner",
-        used_by="relay",
         ours=True,
     )
-    relay_waiting_total: int = setting(
+    relay_waiting_total: int = _of_relay(
         _COUNT,
         10000,
         "Relay connections that may wait for their partner, all together",
-        used_by="relay",
         ours=True,
     )
     tcp_console: bool = setting(
@@ -307,53 +279,18 @@ class Config:
     warnings: tuple[str, ...] = ()
 
     def __attrs_post_init__(self) -> None:
-        self._check_ports()
-        self._check_relay_auth()
-
-    def _check_ports(self) -> None:
-        if self.role != "relay":
-            _check_port("port", self.port)
-        if self.role != "id":
-            _check_port("relay-port", self.relay_port)
-        if self.role == "all" and set(self.id_ports) & set(self.relay_ports):
-            raise ConfigError(
-                f"relay-port {self.relay_port} collides with the ID server: it uses the "
-                f"ports {_listed(self.id_ports)}, the relay {_listed(self.relay_ports)}"
-            )
-
-    def _check_relay_auth(self) -> None:
-        if self.role == "relay" and self.relay_auth == "ticket":
-            raise ConfigError(
-                "relay-auth ticket needs the ID server in the same process: use role all, "
-                "or relay-auth key or open"
-            )
-        if self.role != "id" and self.relay_auth == "key" and self.key == "":
-            raise ConfigError(
-                "relay-auth key needs a key, but key is explicitly empty: give a key, or "
-                "use relay-auth open"
-            )
+        agreement.check_ports(self.role, self.port, self.relay_port)
+        agreement.check_relay_auth(self.role, self.relay_auth, self.key)
 
     @property
     def id_ports(self) -> tuple[int, int, int]:
-        """Ports of the ID server: NAT test, main (TCP and UDP), WebSocket."""
-        return self.port - 1, self.port, self.port + 2
+        """Ports of the ID server: NAT test, main, WebSocket."""
+        return agreement.id_ports(self.port)
 
     @property
     def relay_ports(self) -> tuple[int, int]:
-        """TCP ports of the relay: main, WebSocket."""
-        return self.relay_port, self.relay_port + 2
-
-
-def _check_port(name: str, port: int) -> None:
-    if not LOWEST_PORT <= port <= HIGHEST_PORT:
-        raise ConfigError(
-            f"Invalid port: {name} must be a whole number from {LOWEST_PORT} to "
-            f"{HIGHEST_PORT}, not {port}"
-        )
-
-
-def _listed(ports: tuple[int, ...]) -> str:
-    return ", ".join(map(str, ports))
+        """Ports of the relay: main, WebSocket."""
+        return agreement.relay_ports(self.relay_port)
 
 
 SETTINGS = settings_of(Config)

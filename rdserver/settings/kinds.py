@@ -14,6 +14,7 @@ from collections.abc import Callable
 from attrs import frozen
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?|[0-9]*\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 _ON = frozenset({"y", "yes", "true", "1", "on"})
 _OFF = frozenset({"n", "no", "false", "0", "off"})
 
@@ -61,6 +62,8 @@ def number(low: float, high: float) -> Kind:
     """Finite numbers of ``low`` to ``high``, both included."""
 
     def parse(text: str) -> float:
+        if not _NUMBER.fullmatch(text.strip()):
+            raise ValueError(text)
         return _within(low, float(text), high)
 
     return Kind(parse, f"a number from {low:g} to {high:.0f}")

@@ -15,7 +15,8 @@ from attrs import evolve, frozen
 
 from rdserver.errors import ConfigError
 from rdserver.settings import kinds
-from rdserver.settings.config import HIGHEST_PORT, LOWEST_PORT, SETTINGS, Config
+from rdserver.settings.agreement import HIGHEST_PORT, LOWEST_PORT
+from rdserver.settings.config import SETTINGS, Config
 from rdserver.settings.kinds import Kind
 from rdserver.settings.model import Setting
 from rdserver.settings.sources import (
@@ -111,7 +112,7 @@ def load(
     """
     reading = _Reading(program.role)
     files, environment = reading.open_files(given, directory), Environment(environ)
-    reading.warnings += environment.unknown(SETTINGS)
+    reading.warnings += environment.ignored(SETTINGS)
     for setting in program.settings:
         reading.take(setting, [CommandLine(given), *files, environment])
     for setting in program.elsewhere:
@@ -134,8 +135,8 @@ class _Reading:
         if "config" in given:
             files.insert(0, config_file(given["config"], directory))
         for file in files:
-            self.warnings += file.unknown(SETTINGS)
-        return list(files)
+            self.warnings += file.ignored(SETTINGS)
+        return [*files]
 
     def take(self, setting: Setting, sources: Sequence[Source]) -> None:
         """Take the first text that ``sources`` have, unless the field has a value."""

@@ -18,6 +18,7 @@ from rdserver.settings.ini import Ini, canonical, parse_ini
 from rdserver.settings.model import PREFIX, Setting
 
 _PREFIX = canonical(PREFIX)
+_UNKNOWN = "there is no such setting"
 
 
 @frozen
@@ -71,15 +72,20 @@ class File:
     def _name(self, setting: Setting) -> str:
         return setting.variable if self.prefixed else setting.name
 
-    def unknown(self, settings: Iterable[Setting]) -> list[str]:
-        """A line for each name in the file that is none of ``settings``."""
+    def ignored(self, settings: Iterable[Setting]) -> list[str]:
+        """A line for each part of the file that sets none of ``settings``."""
         known = {canonical(self._name(s)) for s in settings if not s.command_line_only}
-        return [
-            f"{entry.name[:80]!r} in {self.label} line {entry.line} is ignored: "
-            "there is no such setting"
+        lines = [
+            f"{entry.name[:80]!r} in {self.label} line {entry.line} is ignored: {_UNKNOWN}"
             for name, entry in self.ini.entries.items()
             if name not in known and (not self.prefixed or name.startswith(_PREFIX))
         ]
+        if self.ini.first_section is not None:
+            lines.append(
+                f"{self.label} is ignored from line {self.ini.first_section} on: "
+                "a section begins there"
+            )
+        return lines
 
 
 @frozen
@@ -96,11 +102,11 @@ class Environment:
             return None
         return Found(self.variables[name], f"{name} in the environment")
 
-    def unknown(self, settings: Iterable[Setting]) -> list[str]:
+    def ignored(self, settings: Iterable[Setting]) -> list[str]:
         """A line for each variable with our prefix that is none of ``settings``."""
         known = {canonical(setting.variable) for setting in settings}
         return [
-            f"{name[:80]!r} in the environment is ignored: there is no such setting"
+            f"{name[:80]!r} in the environment is ignored: {_UNKNOWN}"
             for name in sorted(self.variables)
             if canonical(name).startswith(_PREFIX) and canonical(name) not in known
         ]
