@@ -1,0 +1,1 @@
+"""What survives a restart.  The interface, and what keeps it on a disk."""

@@ -71,7 +71,7 @@ class SqlPeersTests(SynchronousTestCase):
         statements: list[str] = []
 
         def note(_c: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-            statements.append(statement.split()[0])
+            statements.append(statement.split(maxsplit=1)[0])
 
         event.listen(self.peers.engine, "before_cursor_execute", note)
         return statements
@@ -178,7 +178,7 @@ class SqlPeersTests(SynchronousTestCase):
         self.assertEqual([None, None], self.peers.save([ALICE, BOB]))
 
     def test_disk_fails_during_the_second_try(self) -> None:
-        """A disk that fails while rows are tried alone fails them all; none is half saved."""
+        """A disk that fails while rows are tried alone fails them all; none is saved."""
         self.peers.save([ALICE])
         mend = self.break_statements("RELEASE")
         results = self.peers.save([BOB, evolve(BOB, guid=bytes(16), id=ALICE.id)])

@@ -209,7 +209,7 @@ class OpenFileTests(SynchronousTestCase):
         self.assertEqual([ALICE], self.peers.find([ALICE.id]))
 
     def test_full(self) -> None:
-        """A database without room fails what it cannot hold, keeps what it has, recovers."""
+        """A database without room refuses what is new, keeps what it has, and recovers."""
         self.peers.save([ALICE])
         execute(self.peers, "PRAGMA max_page_count = 8")
         devices = [device(number) for number in range(1000)]
