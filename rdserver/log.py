@@ -24,8 +24,12 @@ from twisted.logger import (
     formatEvent,
     globalLogBeginner,
 )
+from zope.interface import implementer
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CHATTY = ("twisted", "log_legacy")
+"""What Twisted says of itself at info level: each port it opens and closes."""
+
 _INTERNAL = ("log_", "format", "message", "time", "isError", "system", "failure", "why")
 
 
@@ -39,8 +43,10 @@ def observer(log_level: str, log_format: str, stream: TextIO | None = None) -> I
     line = {"text": _text_line, "json": _json_line}[log_format]
     level = LogLevel.lookupByName(log_level)
     predicate = LogLevelFilterPredicate(defaultLogLevel=level)
-    written: ILogObserver = FilteringLogObserver(_Writer(line, stream), [predicate])
-    return written
+    if level is not LogLevel.debug:
+        for namespace in _CHATTY:
+            predicate.setLogLevelForNamespace(namespace, LogLevel.warn)
+    return FilteringLogObserver(_Writer(line, stream), [predicate])
 
 
 def start(log_level: str, log_format: str) -> None:
@@ -48,6 +54,7 @@ def start(log_level: str, log_format: str) -> None:
     globalLogBeginner.beginLoggingTo([observer(log_level, log_format)])
 
 
+@implementer(ILogObserver)
 class _Writer:
     def __init__(self, line: Callable[[LogEvent], str], stream: TextIO | None) -> None:
         self._line = line

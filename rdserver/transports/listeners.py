@@ -58,11 +58,11 @@ def bind(interface: str, wanted: Wanted) -> socket.socket:
         return _bind(family, interface, wanted)
     try:
         return _bind(socket.AF_INET6, "::", wanted)
-    except _NoIPv6:
+    except _NoIPv6Error:
         return _bind(socket.AF_INET, "0.0.0.0", wanted)
 
 
-class _NoIPv6(ConfigError):
+class _NoIPv6Error(ConfigError):
     """This machine has no IPv6, or not this address."""
 
 
@@ -70,7 +70,7 @@ def _bind(family: socket.AddressFamily, host: str, wanted: Wanted) -> socket.soc
     try:
         bound = socket.socket(family, wanted.kind)
     except OSError as e:
-        raise _NoIPv6(_complaint(e, host, wanted)) from e
+        raise _NoIPv6Error(_complaint(e, host, wanted)) from e
     try:
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != "::"))
@@ -82,7 +82,7 @@ def _bind(family: socket.AddressFamily, host: str, wanted: Wanted) -> socket.soc
         bound.bind((host, wanted.port))
     except OSError as e:
         bound.close()
-        kind = _NoIPv6 if e.errno in _NO_IPV6 else ConfigError
+        kind = _NoIPv6Error if e.errno in _NO_IPV6 else ConfigError
         raise kind(_complaint(e, host, wanted)) from e
     return bound
 

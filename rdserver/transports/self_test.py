@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.protocol import DatagramProtocol
@@ -12,6 +13,9 @@ from twisted.logger import Logger
 
 from rdserver.notices import Notices
 from rdserver.wire import pb
+
+if TYPE_CHECKING:
+    from twisted.internet.udp import Port
 
 EVERY_S = 5.0
 SILENCE_S = 13.0
@@ -36,26 +40,31 @@ class SelfTest(Service, DatagramProtocol):
 
     :param target: IP address and port to ask.
     :param reactor: an ``IReactorUDP`` and ``IReactorTime``.
+    :param now: monotonic clock, in seconds.
     """
 
+    transport: Port
     noisy = False
     _log = Logger()
 
-    def __init__(self, target: tuple[str, int], reactor: Any) -> None:
+    def __init__(
+        self, target: tuple[str, int], reactor: Any, now: Callable[[], float]
+    ) -> None:
         self._target = target
         self._reactor = reactor
+        self._now = now
         self._port: Any = None
         self._loop = LoopingCall(self._ask)
         self._loop.clock = reactor
         self._heard_s = 0.0
         self._deaf = False
-        self.notices = Notices(self._log, Health, reactor.seconds)
+        self.notices = Notices(self._log, Health, now)
 
     def startService(self) -> None:
         super().startService()
         interface = "::" if ":" in self._target[0] else "0.0.0.0"
         self._port = self._reactor.listenUDP(0, self, interface=interface)
-        self._heard_s = self._reactor.seconds()
+        self._heard_s = self._now()
         self._loop.start(EVERY_S)
 
     def stopService(self) -> Any:
@@ -65,7 +74,7 @@ class SelfTest(Service, DatagramProtocol):
         return port.stopListening()
 
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
-        self._heard_s = self._reactor.seconds()
+        self._heard_s = self._now()
         if self._deaf:
             self._deaf = False
             self.notices.warn(
@@ -75,7 +84,7 @@ class SelfTest(Service, DatagramProtocol):
             )
 
     def _ask(self) -> None:
-        silent_s = self._reactor.seconds() - self._heard_s
+        silent_s = self._now() - self._heard_s
         if silent_s >= SILENCE_S and not self._deaf:
             self._deaf = True
             self.notices.error(

@@ -63,16 +63,25 @@ class RendezvousStream(Protocol, TimeoutMixin):
     Frames are decided on one after the other: while storage is asked for one, nothing
     more is read.  It is registered as its own transport's producer, and so learns when
     a client lets its answers pile up: such a connection is cut.
+
+    :param clock: for the deadlines.
+    :param now: monotonic clock, in seconds, for the connection's age.
     """
 
     transport: Server
 
     def __init__(
-        self, door: Door, outlet: Outlet, clock: IReactorTime, notices: Notices[Event]
+        self,
+        door: Door,
+        outlet: Outlet,
+        clock: IReactorTime,
+        now: Callable[[], float],
+        notices: Notices[Event],
     ) -> None:
         self._door = door
         self._outlet = outlet
         self._clock = clock
+        self._now = now
         self._notices = notices
         self._decoder = FrameDecoder(door.max_frame_bytes)
         self._deciding = False
@@ -80,7 +89,7 @@ class RendezvousStream(Protocol, TimeoutMixin):
 
     def connectionMade(self) -> None:
         peer = self.transport.getPeer()
-        self._until = self._clock.seconds() + LIFE_S
+        self._until = self._now() + LIFE_S
         address = Address(v4_normalise(peer.host), peer.port)
         self._stream = Stream(self._outlet.add(self), address)
         self.transport.setTcpNoDelay(True)
@@ -113,7 +122,7 @@ class RendezvousStream(Protocol, TimeoutMixin):
             self._deciding = True
             self.transport.pauseProducing()
             settled.addCallback(lambda _: self._go_on())
-        elif self._clock.seconds() >= self._until:
+        elif self._now() >= self._until:
             self.finish()
 
     def _go_on(self) -> None:
@@ -171,16 +180,19 @@ class RendezvousFactory(Factory):
 
     def __init__(
         self,
+        *,
         door: Door,
         outlet: Outlet,
         admission: Admission,
         clock: IReactorTime,
+        now: Callable[[], float],
         notices: Notices[Event],
     ) -> None:
         self._door = door
         self._outlet = outlet
         self._admission = admission
         self._clock = clock
+        self._now = now
         self._notices = notices
 
     def buildProtocol(self, addr: IAddress | None) -> RendezvousStream | None:
@@ -191,7 +203,9 @@ class RendezvousFactory(Factory):
                 Event.CONNECTION_REFUSED, "too many connections from {remote}", remote=host
             )
             return None
-        stream = RendezvousStream(self._door, self._outlet, self._clock, self._notices)
+        stream = RendezvousStream(
+            self._door, self._outlet, self._clock, self._now, self._notices
+        )
         stream.factory = self
         return stream
 

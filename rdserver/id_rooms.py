@@ -1,0 +1,139 @@
+"""Puts the ID server's decisions together.  Opens nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import frozen
+
+from rdserver.admin.id_commands import id_commands
+from rdserver.notices import Notices
+from rdserver.presence.memory import MemoryPresence
+from rdserver.rendezvous.core import Decisions, Rendezvous
+from rdserver.rendezvous.directory import Directory
+from rdserver.rendezvous.events import Event
+from rdserver.rendezvous.identity import Identity
+from rdserver.rendezvous.journal import AddressChanges, PunchLog
+from rdserver.rendezvous.limits import RateLimit, RegistrationLimit
+from rdserver.rendezvous.pending import PairMemory, PendingTable
+from rdserver.rendezvous.punch import Introductions, Punching
+from rdserver.rendezvous.queries import NatTest, OnlineQuery
+from rdserver.rendezvous.registration import Registration
+from rdserver.rendezvous.relaying import Relaying
+from rdserver.rendezvous.routing import Lan, Relays
+from rdserver.rendezvous.updates import ServerList, Software
+from rdserver.storage.interface import PeerStore
+
+# A client's NAT test sends some twenty in two seconds; many may share an address.
+_NAT_TEST_BURST = 200.0
+_NAT_TESTS_PER_S = 100.0
+
+
+@frozen(kw_only=True)
+class Surroundings:
+    """
+    What decisions take from the world.
+
+    :ivar now: monotonic clock, in seconds.
+    :ivar wall: wall clock, in seconds since 1970.
+    :ivar random32: returns 32 unpredictable bits.
+    :ivar new_guid: returns 16 random bytes.
+    """
+
+    now: Callable[[], float]
+    wall: Callable[[], float]
+    random32: Callable[[], int]
+    new_guid: Callable[[], bytes]
+
+
+@frozen(kw_only=True)
+class Choices:
+    """What the operator decides; see the settings of the same names."""
+
+    lan: Lan
+    relay_servers: tuple[str, ...] = ()
+    always_use_relay: bool = False
+    serial: int = 0
+    rendezvous_servers: tuple[str, ...] = ()
+    software_url: str = ""
+
+
+class IdRooms:
+    """
+    All decisions of one ID server, wired.
+
+    :param announce: told each relay session's uuid before the peers are.
+    :ivar core: the doors for messages.
+    :ivar commands: the console's commands by name.
+    :ivar relays: for the health check.
+    """
+
+    def __init__(
+        self,
+        *,
+        choices: Choices,
+        identity: Identity,
+        store: PeerStore,
+        announce: Callable[[str], None],
+        notices: Notices[Event],
+        world: Surroundings,
+    ) -> None:
+        self.presence = MemoryPresence(world.now)
+        self.relays = Relays(choices.relay_servers, choices.always_use_relay)
+        self._directory = Directory(self.presence, store)
+        self._limit = RegistrationLimit(world.now)
+        self._changes = AddressChanges(world.now)
+        self._punches = PunchLog(world.wall)
+        self._nat_limit = RateLimit(world.now, _NAT_TEST_BURST, _NAT_TESTS_PER_S)
+        self._servers = ServerList(choices.serial, choices.rendezvous_servers)
+        self._introductions = Introductions(
+            presence=self.presence,
+            directory=self._directory,
+            identity=identity,
+            pending=PendingTable(world.now, world.random32),
+            pairs=PairMemory(world.now),
+            relays=self.relays,
+            lan=choices.lan,
+            notices=notices,
+            random32=world.random32,
+        )
+        registration = self._registration(store, notices, world)
+        self.core = Rendezvous(self._decisions(registration, choices, announce))
+        self.commands = id_commands(self.relays, self._limit, self._changes, self._punches)
+
+    def _registration(
+        self, store: PeerStore, notices: Notices[Event], world: Surroundings
+    ) -> Registration:
+        return Registration(
+            presence=self.presence,
+            directory=self._directory,
+            store=store,
+            limit=self._limit,
+            changes=self._changes,
+            servers=self._servers,
+            notices=notices,
+            now=world.now,
+            new_guid=world.new_guid,
+        )
+
+    def _decisions(
+        self, registration: Registration, choices: Choices, announce: Callable[[str], None]
+    ) -> Decisions:
+        return Decisions(
+            registration=registration,
+            punching=Punching(self._introductions, self._punches),
+            relaying=Relaying(self._introductions, announce),
+            nat_test=NatTest(self._servers, self._nat_limit),
+            online=OnlineQuery(self.presence),
+            servers=self._servers,
+            software=Software(choices.software_url),
+            pending=self._introductions.pending,
+        )
+
+    def sweep(self) -> None:
+        """Forget what is too old, everywhere."""
+        self.presence.sweep()
+        self._limit.sweep()
+        self._changes.sweep()
+        self._nat_limit.sweep()
+        self._introductions.pairs.sweep()

@@ -1,0 +1,195 @@
+"""The ID server as a service: opens key, database and ports, and closes them."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from rdserver.id_rooms import Choices, IdRooms, Surroundings
+from rdserver.keys import ServerKey, load_server_key
+from rdserver.notices import Notices
+from rdserver.rendezvous.events import Event
+from rdserver.rendezvous.identity import Identity
+from rdserver.rendezvous.routing import Lan
+from rdserver.settings.config import Config
+from rdserver.storage.sqlite import database_path, open_database
+from rdserver.storage.thread import StoreThread
+from rdserver.sweeper import Sweeper
+from rdserver.transports.admission import Admission
+from rdserver.transports.listeners import Listeners, Wanted
+from rdserver.transports.local import primary_address
+from rdserver.transports.outlet import Outlet
+from rdserver.transports.relay_health import TIMEOUT_S, RelayHealth
+from rdserver.transports.self_test import SelfTest
+from rdserver.transports.tcp import Door, RendezvousFactory
+from rdserver.transports.udp import RendezvousDatagrams
+
+MAX_FRAME_BYTES = 64 * 1024
+MAX_NAT_FRAME_BYTES = 256 * 1024
+"""Online queries come there, with some thousand ids (protocol.md 3.18 no. 1)."""
+
+_SWEEP_S = 30.0
+_FLUSH_S = 0.2
+
+
+class IdServer(MultiService):
+    """
+    Answers devices and those who look for them.
+
+    :param config: the role must not be ``relay``.
+    :param reactor: the reactor that runs.
+    :param announce: told each relay session's uuid before the peers are.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, config: Config, reactor: Any, announce: Callable[[str], None]
+    ) -> None:
+        super().__init__()
+        self._config = config
+        self._reactor = reactor
+        self._announce = announce
+        self._notices = Notices(self._log, Event, time.monotonic)
+        self._outlet = Outlet(self._notices)
+        nat, main, _websocket = config.id_ports
+        self._listeners = Listeners(
+            config.bind,
+            [
+                Wanted(nat, socket.SOCK_STREAM, "NAT test"),
+                Wanted(main, socket.SOCK_STREAM, "ID server"),
+                Wanted(main, socket.SOCK_DGRAM, "ID server"),
+            ],
+            reactor,
+        )
+        self._store: StoreThread | None = None
+        self.key: ServerKey | None = None
+
+    def privilegedStartService(self) -> None:
+        """
+        Bind the ports; nothing is answered yet.
+
+        :raises ConfigError: one of them is taken.
+        """
+        self._listeners.bind_all()
+        super().privilegedStartService()
+
+    def startService(self) -> None:
+        """
+        Load the key, open the database, then answer.
+
+        :raises ConfigError: the key cannot be loaded or made.
+        :raises StorageError: the database cannot be used.
+        """
+        self._listeners.bind_all()
+        self.key = load_server_key(self._config.key, Path(self._config.data_dir))
+        self._store = self._open_store()
+        rooms = self._furnish(self.key, self._store)
+        self._open_ports(rooms)
+        super().startService()
+
+    def _open_store(self) -> StoreThread:
+        path = database_path(self._config.db_url, self._config.data_dir)
+        store = StoreThread(
+            lambda: open_database(path), self._reactor.callFromThread, time.monotonic
+        )
+        store.open()
+        return store
+
+    def _furnish(self, key: ServerKey, store: StoreThread) -> IdRooms:
+        world = Surroundings(
+            now=time.monotonic,
+            wall=time.time,
+            random32=lambda: secrets.randbits(32),
+            new_guid=lambda: secrets.token_bytes(16),
+        )
+        rooms = IdRooms(
+            choices=_choices(self._config),
+            identity=Identity(key.required, key.pair),
+            store=store,
+            announce=self._announce,
+            notices=self._notices,
+            world=world,
+        )
+        health = RelayHealth(rooms.relays, self._connect, self._reactor)
+        health.setServiceParent(self)
+        Sweeper("sweep", rooms.sweep, _SWEEP_S, self._reactor).setServiceParent(self)
+        if self._config.test_hbbs.enabled:
+            target = self._config.test_hbbs.target or self._own_address()
+            SelfTest(target, self._reactor, time.monotonic).setServiceParent(self)
+        return rooms
+
+    def _own_address(self) -> tuple[str, int]:
+        return self._config.bind or "127.0.0.1", self._config.port
+
+    def _connect(self, host: str, port: int) -> Deferred[Any]:
+        endpoint = HostnameEndpoint(self._reactor, host, port, timeout=TIMEOUT_S)
+        attempt: Deferred[Any] = endpoint.connect(Factory.forProtocol(Protocol))
+        return attempt.addCallback(lambda protocol: protocol.transport.loseConnection())
+
+    def _open_ports(self, rooms: IdRooms) -> None:
+        nat, main, _websocket = self._config.id_ports
+        core = rooms.core
+        self._accept(main, Door(core.main_frame, core.stream_closed, MAX_FRAME_BYTES))
+        self._accept(nat, Door(core.nat_frame, core.stream_closed, MAX_NAT_FRAME_BYTES))
+        datagrams = RendezvousDatagrams(
+            core.datagram,
+            self._outlet,
+            self._notices,
+            dual_stack=self._listeners.is_dual_stack(main),
+        )
+        self._outlet.send_datagram = datagrams.send
+        granted = self._listeners.open_udp(main, datagrams, self._config.rmem_bytes)
+        self._log.debug("UDP receive buffer: {bytes} bytes", bytes=granted)
+
+    def _accept(self, port: int, door: Door) -> None:
+        admission = Admission(
+            self._config.max_connections, self._config.connections_per_address
+        )
+        factory = RendezvousFactory(
+            door=door,
+            outlet=self._outlet,
+            admission=admission,
+            clock=self._reactor,
+            now=time.monotonic,
+            notices=self._notices,
+        )
+        self._listeners.open_tcp(port, factory)
+
+    async def _stop(self) -> None:
+        self._log.info("ID server stops")
+        await self._listeners.close()
+        for stream in self._outlet.open_streams():
+            stream.finish()
+        if self._outlet.open_streams():
+            await deferLater(self._reactor, _FLUSH_S, lambda: None)
+        await maybeDeferred(super().stopService)
+        if self._store is not None:
+            await self._store.close()
+
+    def stopService(self) -> Deferred[Any]:
+        """Stop in order: ports, connections, housekeeping, database."""
+        return Deferred.fromCoroutine(self._stop())
+
+
+def _choices(config: Config) -> Choices:
+    local_ip = config.local_ip or (primary_address() if config.mask else "")
+    return Choices(
+        relay_servers=config.relay_servers,
+        always_use_relay=config.always_use_relay,
+        lan=Lan(config.mask, local_ip),
+        serial=config.serial,
+        rendezvous_servers=config.rendezvous_servers,
+        software_url=config.software_url,
+    )

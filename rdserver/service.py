@@ -1,0 +1,119 @@
+"""Assembles the server that the options describe: the only place that knows all."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import IService, MultiService
+from twisted.logger import ILogObserver, Logger
+
+from rdserver import __version__, log
+from rdserver.errors import ConfigError, StorageError
+from rdserver.id_service import IdServer
+from rdserver.settings.options import ProgramOptions
+from rdserver.transports.local import primary_address
+from rdserver.wire.address import Address
+
+
+class Server(MultiService):
+    """
+    The whole server.
+
+    A start that fails for a reason the operator can mend ends in ``SystemExit`` with
+    one sentence, which makes ``twistd`` exit with status 1.
+
+    :ivar id_server: None where the role is ``relay``.
+    """
+
+    _log = Logger()
+
+    def __init__(self, options: ProgramOptions, reactor: Any) -> None:
+        super().__init__()
+        self._options = options
+        self._config = options.config
+        self.id_server: IdServer | None = None
+        if self._config.role != "relay":
+            self.id_server = IdServer(self._config, reactor, lambda uuid: None)
+            self.id_server.setServiceParent(self)
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Under twistd the parent is the application, which says how to log."""
+        super().setServiceParent(parent)
+        if not _logs_elsewhere(self._options):
+            observer = log.observer(self._config.log_level, self._config.log_format)
+            parent.setComponent(ILogObserver, observer)
+
+    def privilegedStartService(self) -> None:
+        with self._refusing():
+            _check_data_dir(self._config.data_dir)
+            super().privilegedStartService()
+
+    def startService(self) -> None:
+        _raise_descriptor_limit()
+        for warning in self._config.warnings:
+            self._log.warn("{warning}", warning=warning)
+        with self._refusing():
+            super().startService()
+        for line in self._hello():
+            self._log.info("{line}", line=line)
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        try:
+            yield
+        except (ConfigError, StorageError) as e:
+            if self.parent is None:  # our own programs report it themselves
+                raise
+            raise SystemExit(f"rustdesk-server: {e}") from e
+
+    def _hello(self) -> Iterator[str]:
+        """Say what listens, and what a client must be given."""
+        config = self._config
+        host = config.bind or primary_address()
+        yield f"rustdesk-server {__version__} is ready, data in {config.data_dir}"
+        if self.id_server is not None:
+            nat, main, _websocket = config.id_ports
+            yield f"ID server listens on {nat}/tcp, {main}/tcp and {main}/udp"
+            yield f"enter in each client: ID server {_shown(host, main, 21116)}"
+            yield f"enter in each client: key {self._key_to_enter()}"
+
+    def _key_to_enter(self) -> str:
+        key = self.id_server.key if self.id_server is not None else None
+        if key is None or not key.required:
+            return "(none is checked)"
+        if key.pair is None:
+            return "(the text of the setting key; sessions are not encrypted with it)"
+        return key.pair.public_text
+
+
+def makeService(options: ProgramOptions) -> IService:
+    """Build the whole server, still unstarted; nothing is opened."""
+    from twisted.internet import reactor
+
+    return Server(options, reactor)
+
+
+def _shown(host: str, port: int, usual: int) -> str:
+    """Return what a client is given: the port only where it is not the usual one."""
+    return host if port == usual else str(Address(host, port))
+
+
+def _check_data_dir(data_dir: str) -> None:
+    if not Path(data_dir).is_dir():
+        raise ConfigError(f"data-dir: {data_dir} is not a folder")
+
+
+def _raise_descriptor_limit() -> None:
+    """Each connection needs a descriptor; the soft limit is often only 1024."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _logs_elsewhere(options: ProgramOptions) -> bool:
+    """Return whether the operator told twistd where and how to log."""
+    twistd: Mapping[str, object] = options.parent or {}
+    return any(twistd.get(name) for name in ("logfile", "logger", "syslog"))
