@@ -16,6 +16,9 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from rdserver.admin.console import ID_SOCKET, Console
+from rdserver.admin.port import ConsoleFactory, SniffingFactory
+from rdserver.admin.unix import UnixPort
 from rdserver.id_rooms import Choices, IdRooms, Surroundings
 from rdserver.keys import ServerKey, load_server_key
 from rdserver.notices import Notices
@@ -34,6 +37,7 @@ from rdserver.transports.relay_health import TIMEOUT_S, RelayHealth
 from rdserver.transports.self_test import SelfTest
 from rdserver.transports.tcp import Door, RendezvousFactory
 from rdserver.transports.udp import RendezvousDatagrams
+from rdserver.wire.address import is_loopback
 
 MAX_FRAME_BYTES = 64 * 1024
 MAX_NAT_FRAME_BYTES = 256 * 1024
@@ -41,6 +45,10 @@ MAX_NAT_FRAME_BYTES = 256 * 1024
 
 _SWEEP_S = 30.0
 _FLUSH_S = 0.2
+"""Time for the last answers to leave at the end."""
+
+_DATABASE_S = 20.0
+"""Time for the database at the end; a disk that hangs must not hold up the system."""
 
 
 class IdServer(MultiService):
@@ -73,6 +81,7 @@ class IdServer(MultiService):
             ],
             reactor,
         )
+        self._console_port = UnixPort(Path(config.data_dir) / ID_SOCKET, reactor)
         self._store: StoreThread | None = None
         self.key: ServerKey | None = None
 
@@ -89,10 +98,12 @@ class IdServer(MultiService):
         """
         Load the key, open the database, then answer.
 
-        :raises ConfigError: the key cannot be loaded or made.
+        :raises ConfigError: the key cannot be loaded or made, or another server uses
+            the data folder.
         :raises StorageError: the database cannot be used.
         """
         self._listeners.bind_all()
+        self._console_port.listen()  # first, for it tells whether the folder is taken
         self.key = load_server_key(self._config.key, Path(self._config.data_dir))
         self._store = self._open_store()
         rooms = self._furnish(self.key, self._store)
@@ -142,7 +153,10 @@ class IdServer(MultiService):
         nat, main, _websocket = self._config.id_ports
         core = rooms.core
         self._accept(main, Door(core.main_frame, core.stream_closed, MAX_FRAME_BYTES))
-        self._accept(nat, Door(core.nat_frame, core.stream_closed, MAX_NAT_FRAME_BYTES))
+        console = ConsoleFactory(Console(rooms.commands), self._reactor)
+        self._console_port.open(console)
+        nat_door = Door(core.nat_frame, core.stream_closed, MAX_NAT_FRAME_BYTES)
+        self._accept(nat, nat_door, console if self._config.tcp_console else None)
         datagrams = RendezvousDatagrams(
             core.datagram,
             self._outlet,
@@ -153,11 +167,11 @@ class IdServer(MultiService):
         granted = self._listeners.open_udp(main, datagrams, self._config.rmem_bytes)
         self._log.debug("UDP receive buffer: {bytes} bytes", bytes=granted)
 
-    def _accept(self, port: int, door: Door) -> None:
+    def _accept(self, port: int, door: Door, console: ConsoleFactory | None = None) -> None:
         admission = Admission(
             self._config.max_connections, self._config.connections_per_address
         )
-        factory = RendezvousFactory(
+        factory: Factory = RendezvousFactory(
             door=door,
             outlet=self._outlet,
             admission=admission,
@@ -165,18 +179,22 @@ class IdServer(MultiService):
             now=time.monotonic,
             notices=self._notices,
         )
+        if console is not None:
+            factory = SniffingFactory(console, factory, is_loopback, self._reactor)
         self._listeners.open_tcp(port, factory)
 
     async def _stop(self) -> None:
-        self._log.info("ID server stops")
+        self._console_port.close()
         await self._listeners.close()
         for stream in self._outlet.open_streams():
             stream.finish()
         if self._outlet.open_streams():
             await deferLater(self._reactor, _FLUSH_S, lambda: None)
-        await maybeDeferred(super().stopService)
+        if self.running:
+            self._log.info("ID server stops")
+            await maybeDeferred(super().stopService)
         if self._store is not None:
-            await self._store.close()
+            await self._store.close().addTimeout(_DATABASE_S, self._reactor)
 
     def stopService(self) -> Deferred[Any]:
         """Stop in order: ports, connections, housekeeping, database."""
