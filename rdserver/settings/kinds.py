@@ -94,7 +94,7 @@ def path() -> Kind:
             raise ValueError(text)
         return text
 
-    return Kind(parse, "a path, not empty")
+    return Kind(parse, "a path that is not empty")
 
 
 def items() -> Kind:
