@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -23,6 +24,7 @@ from rdserver.admin.port import (
 from rdserver.wire import pb
 from rdserver.wire.address import is_loopback
 from rdserver.wire.framing import encode_frame
+from tests.admin.stepping import own_reactor, read_all, turn
 
 LOCAL = IPv4Address("TCP", "127.0.0.1", 5000)
 HELP = "1\n2\n3\n"
@@ -208,6 +210,8 @@ class Echo(Protocol):
 
 
 class EchoFactory(Factory):
+    """Makes them, or refuses to when it is full."""
+
     noisy = False
     started = 0
     closes = False
@@ -372,3 +376,36 @@ class SniffingTests(ConsoleCase):
         self.assertEqual(1, self.clients.started)
         self.factory.doStop()
         self.assertEqual(0, self.clients.started)
+
+
+class SniffingOverTcpTests(ConsoleCase):
+    """A shared port with real connections, in a reactor that runs turn by turn."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        factory = SniffingFactory(self.consoles, EchoFactory(), is_loopback, self.clock)
+        port = own_reactor().listenTCP(0, factory, interface="127.0.0.1")
+        self.addCleanup(self.close, port)
+        self.address = ("127.0.0.1", port.getHost().port)
+
+    def close(self, port: Any) -> None:
+        port.stopListening()
+        turn()
+
+    def connect(self, first: bytes) -> socket.socket:
+        client = socket.create_connection(self.address)
+        self.addCleanup(client.close)
+        client.sendall(first)
+        client.setblocking(False)
+        return client
+
+    def test_command(self) -> None:
+        """A command is answered by the console, which then closes the connection."""
+        self.assertEqual(HELP.encode(), read_all(self.connect(b"h\r\n")))
+
+    def test_client(self) -> None:
+        """A client is served by its own protocol, which may be told things later."""
+        client = self.connect(b"\x14\xa2")
+        self.assertEqual(b"client:14a2", read_all(client, enough=11))
+        client.sendall(b"\x01\x02\x08\x03")
+        self.assertEqual(b"01020803", read_all(client, enough=8))
