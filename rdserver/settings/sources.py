@@ -19,6 +19,13 @@ from rdserver.settings.model import PREFIX, Setting
 
 _PREFIX = canonical(PREFIX)
 _UNKNOWN = "there is no such setting"
+# Our longest name has 34 characters, a key in base64 at least 43.
+_LONGEST_SHOWN = 40
+
+
+def _shown(name: str) -> str:
+    """An unknown name for a message; a key file, read by mistake, is all name."""
+    return repr(name) if len(name) <= _LONGEST_SHOWN else f"a name of {len(name)} letters"
 
 
 @frozen
@@ -76,7 +83,7 @@ class File:
         """A line for each part of the file that sets none of ``settings``."""
         known = {canonical(self._name(s)) for s in settings if not s.command_line_only}
         lines = [
-            f"{entry.name[:80]!r} in {self.label} line {entry.line} is ignored: {_UNKNOWN}"
+            f"{_shown(entry.name)} in {self.label} line {entry.line} is ignored: {_UNKNOWN}"
             for name, entry in self.ini.entries.items()
             if name not in known and (not self.prefixed or name.startswith(_PREFIX))
         ]
@@ -106,7 +113,7 @@ class Environment:
         """A line for each variable with our prefix that is none of ``settings``."""
         known = {canonical(setting.variable) for setting in settings}
         return [
-            f"{name[:80]!r} in the environment is ignored: {_UNKNOWN}"
+            f"{_shown(name)} in the environment is ignored: {_UNKNOWN}"
             for name in sorted(self.variables)
             if canonical(name).startswith(_PREFIX) and canonical(name) not in known
         ]

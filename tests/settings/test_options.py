@@ -1,19 +1,15 @@
-"""Tests for :mod:`rdserver.settings.options`, the document and the plugin's options."""
+"""Tests for :mod:`rdserver.settings.options`."""
 
 from __future__ import annotations
 
 import io
 import sys
-from pathlib import Path
 
-from twisted.python import usage
 from twisted.python.usage import UsageError
 
 import rdserver
 from rdserver.settings.config import SETTINGS
-from rdserver.settings.document import document
-from rdserver.settings.options import HbbrOptions, HbbsOptions, ProgramOptions
-from rdserver.tap import Options as TapOptions
+from rdserver.settings.options import HbbrOptions, HbbsOptions
 from tests.settings.folder import FolderCase
 
 
@@ -250,64 +246,3 @@ class HbbrTests(PrintingCase):
     def test_version(self) -> None:
         """The line begins with the program's name."""
         self.assertEqual(f"hbbr {rdserver.__version__}\n", self.printed("--version"))
-
-
-class Twistd(usage.Options):
-    """Options with a subcommand, as ``twistd`` has them."""
-
-    synopsis = "Usage: twistd"
-
-    @property
-    def subCommands(self) -> list[tuple[str, None, object, str]]:  # noqa: N802
-        return [("rustdesk-server", None, lambda: TapOptions({}), "a server")]
-
-
-class TapTests(FolderCase):
-    """The options of the ``twistd`` plugin."""
-
-    program: type[ProgramOptions] = TapOptions
-
-    def test_subcommand(self) -> None:
-        """Under twistd they know the options before them, and help shows both."""
-        twistd = Twistd()
-        twistd.parseOptions(["rustdesk-server", "-p", "30000"])
-        self.assertIs(twistd, twistd.subOptions.parent)
-        self.assertEqual(30000, twistd.subOptions.config.port)
-        self.assertEqual(
-            "Usage: twistd rustdesk-server [options]", twistd.subOptions.getSynopsis()
-        )
-
-    def test_wrong_option(self) -> None:
-        """The sentence goes to stderr with status 1, which Twisted 22.4 would not do."""
-        error = self.assertRaises(SystemExit, self.load, "--role=both")
-        self.assertEqual(
-            "rustdesk-server: role must be all, id or relay, not 'both' (--role)",
-            error.code,
-        )
-
-    def test_right_options(self) -> None:
-        """Otherwise they are those of the program."""
-        self.assertEqual("id", self.load("--role=id").role)
-
-
-class DocumentTests(FolderCase):
-    """docs/settings.md."""
-
-    def test_is_current(self) -> None:
-        """The committed file is what "make docs" prints."""
-        root = Path(rdserver.__file__).resolve().parent.parent
-        committed = (root / "docs" / "settings.md").read_text(encoding="utf-8")
-        self.assertEqual(committed, document(), "run: make docs")
-
-    def test_lists_everything(self) -> None:
-        """Each setting has one row, with its option and its variable."""
-        rows = [line for line in document().splitlines() if line.startswith("| `")]
-        self.assertEqual(len(SETTINGS), len(rows))
-        for setting in SETTINGS:
-            (row,) = [row for row in rows if f"`--{setting.name}` |" in row]
-            self.assertEqual(not setting.command_line_only, f"`{setting.variable}`" in row)
-
-    def test_table_cells(self) -> None:
-        """No text breaks its row."""
-        rows = [line for line in document().splitlines() if line.startswith("|")]
-        self.assertEqual({7}, {row.count("|") for row in rows})

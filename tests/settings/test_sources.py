@@ -172,6 +172,12 @@ class ConfigFileTests(FolderCase):
         self.assertEqual(expected, list(config.warnings))
         self.assertEqual((30000, "all"), (config.port, config.role))
 
+    def test_key_file(self) -> None:
+        """A private key that is read by mistake is not repeated in the log."""
+        self.write("id_ed25519", "k" * 86 + "==")
+        expected = "a name of 86 letters in 'id_ed25519' line 1 is ignored: there is no such setting"
+        self.assertEqual((expected,), self.load("-c", "id_ed25519").warnings)
+
     def test_section(self) -> None:
         """What a section hides is told."""
         self.write("more.ini", "serial=1\n[id]\nport=30000")
