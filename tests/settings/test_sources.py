@@ -175,7 +175,8 @@ class ConfigFileTests(FolderCase):
     def test_key_file(self) -> None:
         """A private key that is read by mistake is not repeated in the log."""
         self.write("id_ed25519", "k" * 86 + "==")
-        expected = "a name of 86 letters in 'id_ed25519' line 1 is ignored: there is no such setting"
+        place = "a name of 86 letters in 'id_ed25519' line 1"
+        expected = f"{place} is ignored: there is no such setting"
         self.assertEqual((expected,), self.load("-c", "id_ed25519").warnings)
 
     def test_section(self) -> None:
