@@ -24,16 +24,16 @@ def turn() -> None:
 
 def read_all(client: socket.socket, size: int = 65536, enough: int | None = None) -> bytes:
     """
-    Read *size* bytes each turn from a non-blocking socket until the server closes.
+    Read from a non-blocking socket, *size* bytes at a time, until the server closes.
 
     :param enough: stop when so many bytes have come.
     """
     received = bytearray()
     for _ in range(TURNS):
-        turn()
         try:
             data = client.recv(size)
         except BlockingIOError:
+            turn()
             continue
         received += data
         if not data or len(received) == enough:
