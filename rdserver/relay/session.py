@@ -1,0 +1,116 @@
+"""One relayed session: what it moved, how fast it may, and when it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from rdserver.relay.limiter import Meter
+from rdserver.relay.limits import SILENCE_S, Limits
+from rdserver.relay.usage import EndReason, SessionRecord, Usage
+from rdserver.wire.address import Address
+
+
+class Listed(Protocol):
+    """A list of addresses."""
+
+    def matches(self, host: str) -> bool: ...
+
+
+def _not_started(reason: EndReason) -> None:
+    """No data path has taken the session on yet."""
+
+
+class Session:
+    """
+    Two connections that are one.
+
+    The data path owns *received*, *held* and *end*; everything else is judged once a
+    second by :meth:`tick`, so that a chunk of data costs one addition here.
+
+    :param number: its name inside this process.
+    :param first: address of the side that waited.
+    :param second: address of the side that came to it.
+    :ivar received: bytes from the first and from the second.
+    :ivar held: how many directions the limiter keeps waiting.
+    :ivar end: ends the session on the data path.
+
+    Source: protocol.md section 4.5.
+    """
+
+    __slots__ = (
+        "_active_s",
+        "_began_s",
+        "_downgraded",
+        "_seen_bytes",
+        "end",
+        "first",
+        "held",
+        "meter",
+        "number",
+        "received",
+        "second",
+        "usage",
+    )
+
+    def __init__(
+        self, number: int, first: Address, second: Address, meter: Meter, now_s: float
+    ) -> None:
+        self.number = number
+        self.first = first
+        self.second = second
+        self.meter = meter
+        self.received = [0, 0]
+        self.held = 0
+        self.end: Callable[[EndReason], None] = _not_started
+        self.usage = Usage(now_s)
+        self._began_s = now_s
+        self._active_s = now_s
+        self._seen_bytes = 0
+        self._downgraded = False
+
+    def tick(
+        self, now_s: float, limits: Limits, blacklist: Listed, blocklist: Listed
+    ) -> EndReason | None:
+        """Do what is due, and return why the session must end, if it must."""
+        total_bytes = sum(self.received)
+        if self._is_silent(total_bytes, now_s):
+            return EndReason.SILENT
+        if self.usage.tick(8 * total_bytes, now_s):
+            if self._is_on(blocklist):
+                return EndReason.BLOCKED
+            self._downgraded = self._downgraded or self._is_over(limits)
+            self.check_speed(blacklist, now_s)
+        return None
+
+    def check_speed(self, blacklist: Listed, now_s: float) -> None:
+        """Slow the session down, or no longer, as the blacklist and its past say."""
+        self.meter.slow_down(self._downgraded or self._is_on(blacklist), now_s)
+
+    def record(self, reason: EndReason, now_s: float) -> SessionRecord:
+        """Return what is worth keeping of the session."""
+        return SessionRecord(
+            first=self.first,
+            second=self.second,
+            first_bytes=self.received[0],
+            second_bytes=self.received[1],
+            seconds=now_s - self._began_s,
+            reason=reason,
+        )
+
+    def _is_silent(self, total_bytes: int, now_s: float) -> bool:
+        # Data that the limiter keeps waiting was sent: that is no silence.
+        if total_bytes != self._seen_bytes or self.held:
+            self._seen_bytes = total_bytes
+            self._active_s = now_s
+        return int(now_s - self._active_s) > SILENCE_S
+
+    def _is_on(self, addresses: Listed) -> bool:
+        return addresses.matches(self.first.host) or addresses.matches(self.second.host)
+
+    def _is_over(self, limits: Limits) -> bool:
+        """Return whether the session used more of its single limit than is its part."""
+        single, usage = self.meter.single, self.usage
+        if single is None or usage.elapsed_ms <= limits.downgrade_start_check_s * 1000:
+            return False
+        return usage.average > single * limits.downgrade_percent / 100 / 1000

@@ -1,0 +1,146 @@
+"""The plain data path: Twisted reads, Twisted writes.  For every kind of transport."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IPushProducer
+from zope.interface import implementer
+
+from rdserver.relay.limiter import Meter
+from rdserver.relay.session import Session
+from rdserver.relay.usage import EndReason
+from rdserver.transports.relay_pacer import Pacer
+from rdserver.transports.relay_path import PathEnd
+
+Finished = Callable[[Session, EndReason], None]
+
+
+class CopyPath:
+    """
+    Copies between two transports, each direction on its own.
+
+    A direction is read only while its sink takes data and its limits allow it: nothing
+    is stored here, and at most the transports' 64 KiB and one read on each side.
+
+    :param pacer: holds what is over its limit.
+    :param finished: told once at the end of each session.
+    """
+
+    def __init__(self, pacer: Pacer, finished: Finished) -> None:
+        self._pacer = pacer
+        self._finished = finished
+
+    def begin(self, session: Session, first: PathEnd, second: PathEnd) -> None:
+        """Take both connections over; see :class:`DataPath`."""
+        _Pair(session, first, second, self._pacer, self._finished).start()
+
+
+class _Pair:
+    """The two directions of one session, which end together."""
+
+    def __init__(
+        self,
+        session: Session,
+        first: PathEnd,
+        second: PathEnd,
+        pacer: Pacer,
+        finished: Finished,
+    ) -> None:
+        self._session = session
+        self._ends = (first, second)
+        self._flows = (
+            _Flow(session, 0, first, second, pacer),
+            _Flow(session, 1, second, first, pacer),
+        )
+        self._pacer = pacer
+        self._finished = finished
+        self._over = False
+
+    def start(self) -> None:
+        self._session.end = self._end
+        for flow in self._flows:
+            flow.connect(self._one_ended)
+        for flow in self._flows:
+            flow.begin()
+
+    def _one_ended(self) -> None:
+        self._end(EndReason.CLOSED)
+
+    def _end(self, reason: EndReason) -> None:
+        if self._over:
+            return
+        self._over = True
+        for flow in self._flows:
+            self._pacer.leave(flow)
+        self._finished(self._session, reason)
+        for end in self._ends:
+            end.finish()
+
+
+@implementer(IPushProducer)
+class _Flow:
+    """
+    One direction: what *source* sends goes to *sink*.
+
+    It stands as the producer behind the sink's transport, in place of the source's own:
+    a full sink and a limit can both stop the source, and each may only take back its own
+    stop.
+    """
+
+    def __init__(
+        self, session: Session, side: int, source: PathEnd, sink: PathEnd, pacer: Pacer
+    ) -> None:
+        self._session = session
+        self._received = session.received
+        self._side = side
+        self._source = source
+        self._sink = sink
+        self._pacer = pacer
+        self._full = False
+        self._held = False
+
+    @property
+    def meter(self) -> Meter:
+        return self._session.meter
+
+    def connect(self, ended: Callable[[], None]) -> None:
+        self._source.divert(self._take, ended)
+        self._sink.transport.registerProducer(self, True)
+
+    def begin(self) -> None:
+        early = self._source.take_early()
+        if early:
+            self._take(early)
+        self._read_on()
+
+    def _take(self, data: bytes) -> None:
+        self._received[self._side] += len(data)
+        self._sink.transport.write(data)
+        if self._session.meter.limited:
+            self._pacer.moved(self, len(data))
+
+    def _read_on(self) -> None:
+        if not self._full and not self._held:
+            self._source.transport.resumeProducing()
+
+    def hold(self) -> None:
+        self._held = True
+        self._session.held += 1
+        self._source.transport.pauseProducing()
+
+    def release(self) -> None:
+        self._held = False
+        self._session.held -= 1
+        self._read_on()
+
+    def pauseProducing(self) -> None:
+        self._full = True
+        self._source.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self._full = False
+        self._read_on()
+
+    def stopProducing(self) -> None:
+        """The sink is gone: its own end says so, and ends the session."""

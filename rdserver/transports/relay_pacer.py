@@ -1,0 +1,114 @@
+"""Makes directions of sessions wait when a limit is reached, and lets them go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from rdserver.relay.limiter import Meter
+from rdserver.relay.total import Total
+
+_ONE_READ_BYTES = 64 * 1024
+
+
+class Paced(Protocol):
+    """One direction of a session, which is itself and equals no other."""
+
+    def __hash__(self) -> int: ...
+
+    @property
+    def meter(self) -> Meter: ...
+
+    def hold(self) -> None:
+        """Read nothing until :meth:`release`."""
+
+    def release(self) -> None:
+        """Read again, unless something else stands against it."""
+
+
+class Pacer:
+    """
+    Asks the meter after each chunk, and keeps who must wait until their turn comes.
+
+    A direction waits for its session's own limit first, then in the line for the total.
+    The line is served one by one, so that each has read before the next is let in.
+
+    :param now: monotonic clock, in seconds.
+    """
+
+    def __init__(self, total: Total, clock: IReactorTime, now: Callable[[], float]) -> None:
+        self._total = total
+        self._clock = clock
+        self._now = now
+        self._delays: dict[Paced, IDelayedCall] = {}
+        self._held: set[Paced] = set()
+        self._serving: IDelayedCall | None = None
+        total.changed = self._total_changed
+
+    def moved(self, flow: Paced, size_bytes: int) -> None:
+        """Charge *flow* for what it moved, and hold it if that was all it may."""
+        flow.meter.pay(size_bytes)
+        if flow not in self._held:
+            self._check(flow)
+
+    def leave(self, flow: Paced) -> None:
+        """Forget *flow*: its session is over."""
+        if flow not in self._held:
+            return
+        self._held.discard(flow)
+        self._total.leave(flow)
+        delay = self._delays.pop(flow, None)
+        if delay is not None:
+            delay.cancel()
+        if not len(self._total):
+            self._stop_serving()
+
+    def _check(self, flow: Paced) -> None:
+        now_s = self._now()
+        if flow.meter.want(_ONE_READ_BYTES, now_s):
+            self._release(flow)
+            return
+        if flow not in self._held:
+            self._held.add(flow)
+            flow.hold()
+        wait_s = flow.meter.own_wait_s(now_s)
+        if wait_s:
+            self._delays[flow] = self._clock.callLater(wait_s, self._own_wait_over, flow)
+        else:
+            self._total.join(flow, flow.meter)
+            self._serve_later()
+
+    def _release(self, flow: Paced) -> None:
+        if flow in self._held:
+            self._held.discard(flow)
+            flow.release()
+
+    def _own_wait_over(self, flow: Paced) -> None:
+        del self._delays[flow]
+        self._check(flow)
+
+    def _serve(self) -> None:
+        self._serving = None
+        flow = self._total.serve(self._now())
+        self._serve_later()
+        if flow is not None:
+            self._release(cast(Paced, flow))
+
+    def _serve_later(self) -> None:
+        wait_s = self._total.wait_s(self._now())
+        if self._serving is None and wait_s is not None:
+            self._serving = self._clock.callLater(wait_s, self._serve)
+
+    def _stop_serving(self) -> None:
+        if self._serving is not None:
+            self._serving.cancel()
+            self._serving = None
+
+    def _total_changed(self) -> None:
+        self._stop_serving()
+        self._serve_later()
+
+    def __len__(self) -> int:
+        return len(self._held)

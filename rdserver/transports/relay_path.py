@@ -1,0 +1,51 @@
+"""The seam between pairing and what moves the bytes afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from rdserver.relay.session import Session
+
+if TYPE_CHECKING:
+    from twisted.internet.tcp import Server
+
+
+class PathEnd(Protocol):
+    """
+    One of the two connections, as a data path may use it.
+
+    :ivar transport: the path may use it, or take the socket out of it.
+    """
+
+    transport: Server
+
+    def take_early(self) -> bytes:
+        """Return, once, what came behind the first frame."""
+
+    def divert(self, received: Callable[[bytes], None], ended: Callable[[], None]) -> None:
+        """
+        From now on give all data to *received*, and say *ended* once.
+
+        *ended* is called when the other side has closed, or the connection is lost; not
+        after :meth:`finish`.
+        """
+
+    def finish(self) -> None:
+        """
+        Send what is buffered, then close; what still comes in is thrown away.
+
+        A deadline is set.  Nothing happens if the connection is lost already.
+        """
+
+
+class DataPath(Protocol):
+    """
+    Moves bytes between two connections and keeps the session's books.
+
+    It counts what was received in ``session.received``, sets ``session.end``, obeys
+    ``session.meter``, and tells the relay once that the session is finished.
+    """
+
+    def begin(self, session: Session, first: PathEnd, second: PathEnd) -> None:
+        """Take both connections over.  They may be paused, and may have early data."""
