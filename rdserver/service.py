@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,9 @@ from twisted.logger import ILogObserver, Logger
 from rdserver import __version__, log
 from rdserver.errors import ConfigError, StorageError
 from rdserver.id_service import IdServer
+from rdserver.relay.tickets import Tickets
+from rdserver.relay_service import RelayServer
+from rdserver.settings.config import Config
 from rdserver.settings.options import ProgramOptions
 from rdserver.transports.local import primary_address
 from rdserver.wire.address import Address
@@ -36,9 +40,14 @@ class Server(MultiService):
         self._options = options
         self._config = options.config
         self.id_server: IdServer | None = None
+        tickets = Tickets(time.monotonic)
         if self._config.role != "relay":
-            self.id_server = IdServer(self._config, reactor, lambda uuid: None)
+            self.id_server = IdServer(self._config, reactor, tickets.announce)
             self.id_server.setServiceParent(self)
+        if self._config.role != "id":
+            key = None if self.id_server is None else self._required_key
+            relay = RelayServer(self._config, reactor, tickets, key)
+            relay.setServiceParent(self)
 
     def setServiceParent(self, parent: Any) -> None:
         """Under twistd the parent is the application, which says how to log."""
@@ -54,7 +63,7 @@ class Server(MultiService):
 
     def startService(self) -> None:
         _raise_descriptor_limit()
-        for warning in self._config.warnings:
+        for warning in (*self._config.warnings, *_doubts(self._config)):
             self._log.warn("{warning}", warning=warning)
         with self._refusing():
             super().startService()
@@ -79,7 +88,16 @@ class Server(MultiService):
             nat, main, _websocket = config.id_ports
             yield f"ID server listens on {nat}/tcp, {main}/tcp and {main}/udp"
             yield f"enter in each client: ID server {_shown(host, main, 21116)}"
+        if config.role != "id":
+            port = config.relay_port
+            yield f"relay listens on {port}/tcp, relay-auth {config.relay_auth}"
+            yield f"enter in each client: relay server {_shown(host, port, 21117)}"
+        if self.id_server is not None:
             yield f"enter in each client: key {self._key_to_enter()}"
+
+    def _required_key(self) -> str:
+        key = self.id_server.key if self.id_server is not None else None
+        return "" if key is None else key.required
 
     def _key_to_enter(self) -> str:
         key = self.id_server.key if self.id_server is not None else None
@@ -95,6 +113,18 @@ def makeService(options: ProgramOptions) -> IService:
     from twisted.internet import reactor
 
     return Server(options, reactor)
+
+
+def _doubts(config: Config) -> Iterator[str]:
+    """Say what may be meant as it is, and probably is not."""
+    elsewhere = config.relay_port != config.port + 1
+    if config.role == "all" and elsewhere and not config.relay_servers:
+        yield (
+            f"clients look for the relay on port {config.port + 1}, and it is on "
+            f"{config.relay_port}: name it in relay-servers"
+        )
+    if config.role != "relay" and config.key == "":
+        yield "key is empty: anybody may use this ID server"
 
 
 def _shown(host: str, port: int, usual: int) -> str:

@@ -62,3 +62,7 @@ def check_relay_auth(role: str, relay_auth: str, key: str | None) -> None:
             "relay-auth key needs a key, but key is explicitly empty: give a key, or use "
             "relay-auth ticket with role all, or relay-auth open"
         )
+    if role == "relay" and relay_auth == "open" and key:
+        raise ConfigError(
+            "relay-auth open would leave the key unasked: give relay-auth key, or no key"
+        )

@@ -184,9 +184,7 @@ class RelayAuthTests(RefusalCase):
         """What was said counts."""
         self.assertEqual("key", Config(relay_auth="key").relay_auth)
         self.assertEqual("open", Config(relay_auth="open").relay_auth)
-        self.assertEqual(
-            "open", Config(role="relay", key="x", relay_auth="open").relay_auth
-        )
+        self.assertEqual("open", Config(key="x", relay_auth="open").relay_auth)
 
     def test_ticket_without_id_server(self) -> None:
         """Nobody would announce sessions to a relay on its own."""
@@ -205,6 +203,14 @@ class RelayAuthTests(RefusalCase):
         )
         self.assert_refused(sentence, relay_auth="key", key="")
         self.assert_refused(sentence, role="relay", relay_auth="key", key="")
+
+    def test_open_with_key(self) -> None:
+        """A relay on its own has no other use for a key than to ask for it."""
+        sentence = (
+            "relay-auth open would leave the key unasked: give relay-auth key, or no key"
+        )
+        self.assert_refused(sentence, role="relay", relay_auth="open", key="x")
+        self.assertEqual("open", Config(role="relay", relay_auth="open").relay_auth)
 
     def test_id_server_alone(self) -> None:
         """Without a relay it does not matter."""

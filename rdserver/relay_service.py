@@ -1,0 +1,158 @@
+"""The relay as a service: finds its key, opens its port and console, and closes them."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+
+from rdserver.admin.console import RELAY_SOCKET, Console
+from rdserver.admin.port import ConsoleFactory, SniffingFactory
+from rdserver.admin.relay_commands import relay_commands
+from rdserver.admin.unix import UnixPort
+from rdserver.errors import ConfigError
+from rdserver.keys import load_relay_key
+from rdserver.relay.admission import RelayAuth
+from rdserver.relay.core import Relay
+from rdserver.relay.limits import Limits
+from rdserver.relay.lists import AddressList
+from rdserver.relay.tickets import Tickets
+from rdserver.settings.config import Config
+from rdserver.sweeper import Sweeper
+from rdserver.transports.admission import Admission
+from rdserver.transports.listeners import Listeners, Wanted
+from rdserver.transports.relay_connection import RelayConnection
+from rdserver.transports.relay_tcp import RelayFactory
+from rdserver.wire.address import is_loopback
+
+BLACKLIST_FILE = "blacklist.txt"
+BLOCKLIST_FILE = "blocklist.txt"
+
+_SWEEP_S = 1.0
+
+
+class RelayServer(MultiService):
+    """
+    Carries sessions between peers that cannot reach each other.
+
+    :param config: the role must not be ``id``.
+    :param reactor: the reactor that runs.
+    :param tickets: what the ID server in this process announces.
+    :param key: returns the ID server's required key, where that is in this process and
+        has started before; None where the relay is on its own.
+    :param sleep: blocks while the key's file is waited for; nothing is served yet.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        config: Config,
+        reactor: Any,
+        tickets: Tickets,
+        key: Callable[[], str] | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        super().__init__()
+        self._config = config
+        self._reactor = reactor
+        self._tickets = tickets
+        self._key = key
+        self._sleep = sleep
+        self._data_dir = Path(config.data_dir)
+        wanted = Wanted(config.relay_port, socket.SOCK_STREAM, "relay")
+        self._listeners = Listeners(config.bind, [wanted], reactor)
+        self._console_port = UnixPort(self._data_dir / RELAY_SOCKET, reactor)
+        self._factory: RelayFactory | None = None
+
+    def privilegedStartService(self) -> None:
+        """
+        Bind the port; nobody is served yet.
+
+        :raises ConfigError: it is taken.
+        """
+        self._listeners.bind_all()
+        super().privilegedStartService()
+
+    def startService(self) -> None:
+        """
+        Find the key, read the lists, then serve.
+
+        :raises ConfigError: there is no key, or a list cannot be read.
+        """
+        self._listeners.bind_all()
+        self._console_port.listen()
+        relay = self._furnish(self._load_key())
+        Sweeper("relay sweep", relay.sweep, _SWEEP_S, self._reactor).setServiceParent(self)
+        self._open_ports(relay)
+        super().startService()
+        if self._config.relay_auth == "open":
+            self._log.warn("relay-auth is open: anybody can use this relay")
+
+    def _load_key(self) -> str:
+        if self._config.relay_auth == "open":
+            return ""
+        if self._key is not None:
+            return self._key()
+        return load_relay_key(self._config.key, self._data_dir, self._sleep, time.monotonic)
+
+    def _furnish(self, key: str) -> Relay[RelayConnection]:
+        auth = RelayAuth(self._config.relay_auth)
+        relay: Relay[RelayConnection] = Relay(
+            auth, key, self._tickets, limits=_limits(self._config), now=time.monotonic
+        )
+        self._load_list(relay.blacklist, BLACKLIST_FILE)
+        self._load_list(relay.blocklist, BLOCKLIST_FILE)
+        return relay
+
+    def _load_list(self, addresses: AddressList, name: str) -> None:
+        path = self._data_dir / name
+        try:
+            addresses.load(path.read_text("utf-8", "replace"))
+        except FileNotFoundError:
+            return
+        except OSError as e:
+            raise ConfigError(f"data-dir: {path} cannot be read: {e.strerror}") from e
+
+    def _open_ports(self, relay: Relay[RelayConnection]) -> None:
+        config = self._config
+        admission = Admission(config.max_connections, config.connections_per_address)
+        self._factory = RelayFactory(relay, admission, self._reactor)
+        console = ConsoleFactory(Console(relay_commands(relay)), self._reactor)
+        self._console_port.open(console)
+        factory: Factory = self._factory
+        if config.tcp_console:
+            factory = SniffingFactory(console, factory, is_loopback, self._reactor)
+        self._listeners.open_tcp(config.relay_port, factory)
+
+    async def _stop(self) -> None:
+        self._console_port.close()
+        await self._listeners.close()
+        if self._factory is not None:
+            await self._factory.close_all()
+        if self.running:
+            self._log.info("relay stops")
+            await maybeDeferred(super().stopService)
+
+    def stopService(self) -> Deferred[Any]:
+        """Stop in order: port, sessions, housekeeping."""
+        return Deferred.fromCoroutine(self._stop())
+
+
+def _limits(config: Config) -> Limits:
+    return Limits(
+        total_bandwidth_mbit_per_s=config.total_bandwidth_mbit_per_s,
+        single_bandwidth_mbit_per_s=config.single_bandwidth_mbit_per_s,
+        limit_speed_mbit_per_s=config.limit_speed_mbit_per_s,
+        downgrade_threshold=config.downgrade_threshold,
+        downgrade_start_check_s=config.downgrade_start_check_s,
+        waiting_per_address=config.relay_waiting_per_address,
+        waiting_total=config.relay_waiting_total,
+    )
