@@ -24,16 +24,54 @@ ROOT = Path(rdserver.__file__).parent.parent
 START_S = 20.0
 STOP_S = 15.0
 
-_RUN = """\
+_PRELUDE = """\
 import ctypes, signal, sys
 try:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: end with the tests
 except (OSError, AttributeError):
     pass
-from twisted.scripts.twistd import run
-sys.argv[0] = "twistd"
-run()
 """
+_MAINS = {
+    "twistd": "from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()",
+    "rustdesk-server": "from rdserver.cli.programs import server_main as m; sys.exit(m())",
+    "hbbs": "from rdserver.cli.programs import hbbs_main as m; sys.exit(m())",
+    "hbbr": "from rdserver.cli.programs import hbbr_main as m; sys.exit(m())",
+    "rustdesk-utils": "from rdserver.cli.utils import main as m; sys.exit(m())",
+}
+
+
+def program(name: str, *arguments: str) -> list[str]:
+    """Return the command line of one of our programs, installed or not."""
+    return [sys.executable, "-c", _PRELUDE + _MAINS[name], *arguments]
+
+
+def environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return what a program sees of the environment: next to nothing, and *extra*."""
+    kept = {k: v for k, v in os.environ.items() if k.startswith("COVERAGE_")}
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+        "HOME": str(home),
+        **kept,
+        **(extra or {}),
+    }
+
+
+def run_to_end(
+    folder: Path, command: Sequence[str], extra: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a program that ends by itself; stdout and stderr come back as text."""
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment(folder, extra),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=START_S,
+        check=False,
+    )
 
 
 @frozen
@@ -41,8 +79,8 @@ class Ports:
     """
     Where a server is reached.
 
-    :ivar main: UDP and TCP P; P-1 and P+2 belong to it.
-    :ivar relay: TCP PR; PR+2 belongs to it.
+    :ivar main: UDP and TCP P; P-1 and P+2 belong to it.  0 where there is no ID server.
+    :ivar relay: TCP PR; PR+2 belongs to it.  0 where there is no relay.
     """
 
     main: int
@@ -50,9 +88,15 @@ class Ports:
     host: str = "127.0.0.1"
 
     @property
+    def plain_tcp(self) -> list[int]:
+        """The TCP ports without WebSocket's."""
+        of_id = [self.main - 1, self.main] if self.main else []
+        return of_id + ([self.relay] if self.relay else [])
+
+    @property
     def tcp(self) -> list[int]:
         """All TCP ports that may be listened on."""
-        return [self.main - 1, self.main, self.main + 2, self.relay, self.relay + 2]
+        return [*self.plain_tcp, self.main + 2, self.relay + 2]
 
 
 def free_ports() -> Ports:
@@ -80,12 +124,13 @@ def _is_free(port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> bool:
 
 class ServerProcess:
     """
-    One start of the server.
+    One server in a folder of its own, started any number of times.
 
-    :param folder: where it runs and keeps its log; must exist.
+    :param folder: where it runs and keeps its log; must exist.  The data folder too.
     :param options: of ``rustdesk-server``; ports and data folder are given anyway.
-    :param data_dir: the data folder; *folder* if not given.
-    :param environment: added to a nearly empty environment.
+    :param command: instead of ``twistd rustdesk-server``, whole; then *ports* say
+        where it will listen.
+    :param extra: added to a nearly empty environment.
     :param wrapper: command that the server's is appended to, ``unshare`` for example.
     """
 
@@ -94,40 +139,27 @@ class ServerProcess:
         folder: Path,
         *options: str,
         ports: Ports | None = None,
-        data_dir: Path | None = None,
-        environment: Mapping[str, str] | None = None,
+        command: Sequence[str] = (),
+        extra: Mapping[str, str] | None = None,
         wrapper: Sequence[str] = (),
     ) -> None:
         self.folder = folder
-        self.options = options
-        self.data_dir = data_dir or folder
         self.ports = ports or free_ports()
+        self._options = options
         self._moves = ports is None
-        self._environment = dict(environment or {})
+        self._command = list(command)
+        self._environment = environment(folder, extra)
         self._wrapper = list(wrapper)
         self._process: subprocess.Popen[bytes] | None = None
 
     def command(self) -> list[str]:
         """Return the command line."""
-        return [
-            *self._wrapper,
-            *(sys.executable, "-c", _RUN, "-n", "--pidfile=", "rustdesk-server"),
-            f"--data-dir={self.data_dir}",
+        twistd = program("twistd", "-n", "--pidfile=", "rustdesk-server")
+        ours = [
+            f"--data-dir={self.folder}",
             *("-p", str(self.ports.main), f"--relay-port={self.ports.relay}"),
-            *self.options,
         ]
-
-    def environment(self) -> dict[str, str]:
-        """Return what the process sees of the environment."""
-        kept = {k: v for k, v in os.environ.items() if k.startswith("COVERAGE_")}
-        return {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "PYTHONPATH": str(ROOT),
-            "PYTHONUNBUFFERED": "1",
-            "HOME": str(self.folder),
-            **kept,
-            **self._environment,
-        }
+        return [*self._wrapper, *(self._command or twistd + ours), *self._options]
 
     def spawn(self) -> None:
         """Start the process and wait for nothing."""
@@ -135,7 +167,7 @@ class ServerProcess:
             self._process = subprocess.Popen(
                 self.command(),
                 cwd=self.folder,
-                env=self.environment(),
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -154,20 +186,27 @@ class ServerProcess:
             if self._wait_until_it_answers():
                 return self
             self.kill()
-            if not (self._moves and "in use" in self.log()):
+            if not (self._moves and "already taken" in self.log()):
                 break
             self.ports = free_ports()
         raise RuntimeError(f"the server did not start:\n{self.log()}")
 
     def _wait_until_it_answers(self) -> bool:
+        wanted = self._plain_ports()
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline and self.is_running():
-            if all(map(self._accepts, (self.ports.main - 1, self.ports.main))) and (
-                "--role=id" in self.options or self._accepts(self.ports.relay)
-            ):
+            if all(map(self._accepts, wanted)):
                 return True
             time.sleep(0.02)
         return False
+
+    def _plain_ports(self) -> list[int]:
+        roles = {
+            "--role=id": Ports(self.ports.main, 0),
+            "--role=relay": Ports(0, self.ports.relay),
+        }
+        role = next((roles[o] for o in self._options if o in roles), self.ports)
+        return role.plain_tcp
 
     def _accepts(self, port: int) -> bool:
         try:
