@@ -169,9 +169,12 @@ class RelayConnection(Protocol):
             self._shared.linger.start(self)
         return not self._gone
 
-    def abort(self) -> None:
-        """Close now, whatever is lost by it."""
-        self.transport.abortConnection()
+    def give_up(self) -> None:
+        """The time for an orderly end is over."""
+        if self._write_closed:
+            self.transport.loseConnection()  # the kernel still sends what it has
+        else:
+            self.transport.abortConnection()
 
     def readConnectionLost(self) -> None:  # noqa: N802  (Twisted calls it so)
         self._read_closed = True

@@ -59,7 +59,7 @@ class RelayFactory(Factory):
             first_frame=self._deadlines(FIRST_FRAME_S, Refusal.NO_FIRST_FRAME),
             ticket=self._deadlines(TICKET_WAIT_S, Refusal.NO_TICKET),
             partner=self._deadlines(PARTNER_WAIT_S, Refusal.NO_PARTNER),
-            linger=Deadlines(clock, relay.now, LINGER_S, RelayConnection.abort),
+            linger=Deadlines(clock, relay.now, LINGER_S, RelayConnection.give_up),
             gone=self._connection_gone,
         )
 
@@ -109,14 +109,14 @@ class RelayFactory(Factory):
             connection.drop()
         closing = self._closing
         if self._connections:
-            self._last_resort = self._clock.callLater(FLUSH_S, self._abort_all)
+            self._last_resort = self._clock.callLater(FLUSH_S, self._give_up)
         self._finish_closing()
         return closing
 
-    def _abort_all(self) -> None:
+    def _give_up(self) -> None:
         self._last_resort = None
         for connection in list(self._connections):
-            connection.abort()
+            connection.give_up()
 
     def _finish_closing(self) -> None:
         if self._closing is None or self._connections or self._closing.called:

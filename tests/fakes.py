@@ -1,0 +1,155 @@
+"""Fakes that several test files share.  Each fakes one thing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.python.failure import Failure
+
+READ_BYTES = 64 * 1024
+BUFFER_BYTES = 64 * 1024
+
+
+class FakeTCP:
+    """
+    A TCP connection with a client at the other end, without a network.
+
+    It keeps what Twisted's own keeps: it pauses a streaming producer whose data it
+    cannot send, reads nothing while it is paused itself, and does not close while a
+    paused producer is registered.  Nothing happens by itself but in :meth:`turn`.
+
+    :param window_bytes: how much the client takes before it reads.
+    """
+
+    def __init__(
+        self, host: str = "192.0.2.1", port: int = 5001, window_bytes: int = 2**40
+    ) -> None:
+        kind = IPv6Address if ":" in host else IPv4Address
+        self.peer = kind("TCP", host, port)
+        self.window_bytes = window_bytes
+        self.protocol: Any = None
+        self.options: set[str] = set()
+        self.connected = True
+        self.disconnecting = False
+        self.aborted = False
+        self.reading = True
+        self.producer: Any = None
+        self._producer_paused = False
+        self._buffer = bytearray()
+        self._sent = bytearray()
+        self._received = bytearray()
+        self._client_closed = False
+
+    # What the client does.
+
+    def send(self, data: bytes) -> None:
+        """Send *data* to the server."""
+        self._sent += data
+
+    def close(self) -> None:
+        """Close, behind what has been sent."""
+        self._client_closed = True
+
+    def read(self, size: int = 2**40) -> bytes:
+        """Take what has arrived, *size* bytes at most."""
+        data = bytes(self._received[:size])
+        del self._received[:size]
+        return data
+
+    # What a reactor does.
+
+    def turn(self) -> bool:
+        """Read once and write once; return whether there was anything to do."""
+        has_read = self._do_read()
+        return self._do_write() or has_read
+
+    def _do_read(self) -> bool:
+        if not (self.connected and self.reading and not self.disconnecting):
+            return False
+        if self._sent:
+            data = bytes(self._sent[:READ_BYTES])
+            del self._sent[:READ_BYTES]
+            self.protocol.dataReceived(data)
+            return True
+        if self._client_closed:
+            self.lose(ConnectionDone())
+        return self._client_closed
+
+    def _do_write(self) -> bool:
+        if not self.connected:
+            return False
+        size = min(len(self._buffer), self.window_bytes - len(self._received))
+        self._received += self._buffer[:size]
+        del self._buffer[:size]
+        if self._buffer:
+            return size > 0
+        if self._producer_paused:
+            self._producer_paused = False
+            self.producer.resumeProducing()
+        elif self.disconnecting:
+            self.lose(ConnectionDone())
+        else:
+            return size > 0
+        return True
+
+    def lose(self, error: Exception) -> None:
+        """Lose the connection."""
+        self.connected = False
+        if self.producer is not None:
+            self.producer.stopProducing()
+        self.protocol.connectionLost(Failure(error))
+
+    # What the protocol calls.
+
+    def buffered_bytes(self) -> int:
+        return len(self._buffer)
+
+    def getPeer(self) -> Any:  # noqa: N802
+        return self.peer
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        self.options.add("nodelay")
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        self.options.add("keepalive")
+
+    def write(self, data: bytes) -> None:
+        if not self.connected:
+            return
+        self._buffer += data
+        if self.producer is not None and len(self._buffer) > BUFFER_BYTES:
+            self._producer_paused = True
+            self.producer.pauseProducing()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:  # noqa: N802
+        if self.producer is not None or not streaming:
+            raise RuntimeError("one streaming producer at a time")
+        self.producer = producer
+
+    def unregisterProducer(self) -> None:  # noqa: N802
+        self.producer = None
+        self._producer_paused = False
+
+    def pauseProducing(self) -> None:
+        self.reading = False
+
+    def resumeProducing(self) -> None:
+        self.reading = True
+
+    def loseConnection(self) -> None:  # noqa: N802
+        self.disconnecting = True
+
+    def abortConnection(self) -> None:  # noqa: N802
+        if self.connected:
+            self.aborted = True
+            self._buffer.clear()
+            self.lose(ConnectionAborted())
+
+
+def settle(*connections: FakeTCP) -> None:
+    """Let everything happen that happens without the clock and the clients."""
+    busy = True
+    while busy:
+        busy = sum(connection.turn() for connection in connections) > 0
