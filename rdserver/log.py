@@ -9,6 +9,7 @@ for another (``--logfile``, ``--syslog``, ``--logger``).
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from collections.abc import Callable
@@ -26,11 +27,18 @@ from twisted.logger import (
 )
 from zope.interface import implementer
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Line ends and other controls, what turns the direction of writing, lone surrogates.
+_CONTROL = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 _CHATTY = ("twisted", "log_legacy")
 """What Twisted says of itself at info level: each port it opens and closes."""
 
-_INTERNAL = ("log_", "format", "message", "time", "isError", "system", "failure", "why")
+_INTERNAL_PREFIX = "log_"
+_LEGACY = frozenset(
+    ("format", "message", "time", "isError", "system", "failure", "why", "logLevel")
+)
+"""Fields of Twisted's old log, which say nothing that a line does not say anyway."""
 
 
 def observer(log_level: str, log_format: str, stream: TextIO | None = None) -> ILogObserver:
@@ -43,7 +51,7 @@ def observer(log_level: str, log_format: str, stream: TextIO | None = None) -> I
     line = {"text": _text_line, "json": _json_line}[log_format]
     level = LogLevel.lookupByName(log_level)
     predicate = LogLevelFilterPredicate(defaultLogLevel=level)
-    if level is not LogLevel.debug:
+    if level is LogLevel.info:
         for namespace in _CHATTY:
             predicate.setLogLevelForNamespace(namespace, LogLevel.warn)
     return FilteringLogObserver(_Writer(line, stream), [predicate])
@@ -62,13 +70,16 @@ class _Writer:
         self._stream = stream or sys.stdout
 
     def __call__(self, event: LogEvent) -> None:
-        self._stream.write(self._line(event) + "\n")
+        line = self._line(event) + "\n"
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        # A terminal that cannot show a letter must not cost the line.
+        self._stream.write(line.encode(encoding, "backslashreplace").decode(encoding))
         self._stream.flush()
 
 
 def _text_line(event: LogEvent) -> str:
     level = event["log_level"].name
-    return f"{_time(event)} {level:<5} {_on_one_line(_message(event))}"
+    return f"{_time(event)} {level:<5} {_on_one_line(_message(event).strip())}"
 
 
 def _json_line(event: LogEvent) -> str:
@@ -79,15 +90,27 @@ def _json_line(event: LogEvent) -> str:
         "message": _message(event),
     }
     for name, value in event.items():
-        if not name.startswith(_INTERNAL):
-            record.setdefault(name, value)
-    return json.dumps(record, default=str)
+        if not name.startswith(_INTERNAL_PREFIX) and name not in _LEGACY:
+            record.setdefault(name, _plain(value))
+    return json.dumps(record)
+
+
+def _plain(value: object) -> object:
+    """Return what JSON has a form for; other things as text."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    try:
+        return str(value)
+    except Exception:
+        return f"<{type(value).__name__}>"
 
 
 def _message(event: LogEvent) -> str:
     message = formatEvent(event)
     failure = event.get("log_failure")
-    return message if failure is None else f"{message}\n{failure.getTraceback()}".strip()
+    return message if failure is None else f"{message}\n{failure.getTraceback()}"
 
 
 def _time(event: LogEvent) -> str:
@@ -100,4 +123,5 @@ def _on_one_line(text: str) -> str:
 
 
 def _escaped(found: re.Match[str]) -> str:
-    return f"\\x{ord(found[0]):02x}"
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

@@ -17,24 +17,34 @@ class Sweeper(Service):
     Runs a housekeeping job every *interval_s* seconds while the service runs.
 
     A job that fails is logged and runs again next time.  (LoopingCall alone would
-    stop at the first exception, and the table it sweeps would grow.)
+    stop at the first exception, and the table it sweeps would grow.)  One that takes
+    longer is not overlapped by the next.
+
+    :param at_once: whether the first run is at the start already.
     """
 
     _log = Logger()
 
     def __init__(
-        self, name: str, job: Callable[[], object], interval_s: float, clock: IReactorTime
+        self,
+        name: str,
+        job: Callable[[], object],
+        interval_s: float,
+        clock: IReactorTime,
+        *,
+        at_once: bool = False,
     ) -> None:
         self._job_name = name
         self._job = job
         self._interval_s = interval_s
+        self._at_once = at_once
         self._loop = LoopingCall(self._run_once)
         self._loop.clock = clock
         self._stopped: Deferred[Any] | None = None
 
     def startService(self) -> None:
         super().startService()
-        self._stopped = self._loop.start(self._interval_s, now=False)
+        self._stopped = self._loop.start(self._interval_s, now=self._at_once)
 
     def stopService(self) -> Deferred[Any] | None:
         """Return a Deferred that fires once a job now running has ended."""

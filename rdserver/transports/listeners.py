@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from attrs import define, frozen
-from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 
 from rdserver.errors import ConfigError
@@ -48,7 +48,10 @@ class Wanted:
 
 def bind(interface: str, wanted: Wanted) -> socket.socket:
     """
-    Return a bound, non-blocking socket that is not listening yet.
+    Return a bound, non-blocking socket, of TCP a listening one.
+
+    Who connects to it waits until it is given to the reactor.  (It listens this early
+    because only that finds every other server: two may be bound to one TCP port.)
 
     :param interface: an IP address, or empty for all addresses of both families.
     :raises ConfigError: the port is taken, forbidden, or the address is not ours.
@@ -80,6 +83,8 @@ def _bind(family: socket.AddressFamily, host: str, wanted: Wanted) -> socket.soc
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.setblocking(False)
         bound.bind((host, wanted.port))
+        if wanted.kind == socket.SOCK_STREAM:
+            bound.listen(BACKLOG)
     except OSError as e:
         bound.close()
         kind = _NoIPv6Error if e.errno in _NO_IPV6 else ConfigError
@@ -93,6 +98,8 @@ def _complaint(error: OSError, host: str, wanted: Wanted) -> str:
         return f"{where} is already taken: another server is running on it"
     if error.errno == errno.EACCES:
         return f"{where} cannot be used without more rights"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"bind: {host} is not an address of this machine"
     return f"{where} cannot be used on {host}: {error.strerror}"
 
 
@@ -109,7 +116,7 @@ class _Listener:
     open_port: Any = None
 
 
-class Listeners(Service):
+class Listeners:
     """
     The ports of one server: bound early, opened when the server is ready, closed last.
 
@@ -130,7 +137,7 @@ class Listeners(Service):
         """
         try:
             for listener in self._listeners.values():
-                if listener.bound is None:
+                if listener.bound is None and listener.open_port is None:
                     listener.bound = bind(self._interface, listener.wanted)
         except ConfigError:
             self.release()
@@ -150,34 +157,32 @@ class Listeners(Service):
 
     def open_tcp(self, port: int, factory: Any) -> None:
         """Accept connections on *port* from now on."""
-        listener = self._listeners[socket.SOCK_STREAM, port]
-        self._open(listener, lambda bound: self._listen(bound, factory))
+        with self._handing_over(socket.SOCK_STREAM, port) as (listener, bound):
+            listener.open_port = self._reactor.adoptStreamPort(
+                bound.fileno(), bound.family, factory
+            )
 
     def open_udp(self, port: int, protocol: Any, buffer_bytes: int) -> int:
         """Receive datagrams from now on; return the receive buffer's size in bytes."""
-        listener = self._listeners[socket.SOCK_DGRAM, port]
-        granted = receive_buffer(listener.bound, buffer_bytes) if listener.bound else 0
-        self._open(listener, lambda bound: self._receive(bound, protocol))
+        with self._handing_over(socket.SOCK_DGRAM, port) as (listener, bound):
+            granted = receive_buffer(bound, buffer_bytes)
+            listener.open_port = self._reactor.adoptDatagramPort(
+                bound.fileno(), bound.family, protocol, _MAX_DATAGRAM_BYTES
+            )
         # One turn of the reactor must not serve thousands of datagrams and nothing else.
         listener.open_port.maxThroughput = _TURN_BYTES
         return granted
 
-    def _open(self, listener: _Listener, adopt: Callable[[socket.socket], Any]) -> None:
-        bound = listener.bound
-        if bound is None:
+    @contextmanager
+    def _handing_over(
+        self, kind: socket.SocketKind, port: int
+    ) -> Iterator[tuple[_Listener, socket.socket]]:
+        listener = self._listeners[kind, port]
+        if listener.bound is None:
             raise RuntimeError(f"{listener.wanted} was not bound")
-        listener.open_port = adopt(bound)
-        bound.close()  # the reactor has its own duplicate
+        yield listener, listener.bound
+        listener.bound.close()  # the reactor has its own duplicate
         listener.bound = None
-
-    def _listen(self, bound: socket.socket, factory: Any) -> Any:
-        bound.listen(BACKLOG)
-        return self._reactor.adoptStreamPort(bound.fileno(), bound.family, factory)
-
-    def _receive(self, bound: socket.socket, protocol: Any) -> Any:
-        return self._reactor.adoptDatagramPort(
-            bound.fileno(), bound.family, protocol, _MAX_DATAGRAM_BYTES
-        )
 
     def close(self) -> Deferred[Any]:
         """Stop listening on every port."""

@@ -10,9 +10,9 @@ _ANYWHERE = ("192.0.2.1", 9)
 
 def primary_address() -> str:
     """Return the IPv4 address this machine would reach the Internet from."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.connect(_ANYWHERE)
-        except OSError:
-            return "127.0.0.1"
-        return str(probe.getsockname()[0])
+            return str(probe.getsockname()[0])
+    except OSError:  # no route, or no IPv4 at all
+        return "127.0.0.1"

@@ -24,6 +24,9 @@ class OpenStream(Protocol):
     def finish(self) -> None:
         """Close once everything written is out."""
 
+    def abort(self) -> None:
+        """Close now, whatever is not out yet."""
+
 
 class Outlet:
     """
@@ -70,13 +73,14 @@ class Outlet:
         """
         Perform *outcome*, now or when it is known.
 
-        :returns: None if it was known at once, else what fires when it is done.
+        :returns: None if it was known at once, else what fires when it is done, or
+            fails with what the decision raised.
         """
         if isinstance(outcome, (tuple, list)):
             self.perform(outcome)
             return None
         decided = Deferred.fromCoroutine(outcome)  # type: ignore[arg-type]  # not a sequence
-        return decided.addCallback(self.perform).addErrback(self.report_bug)
+        return decided.addCallback(self.perform)
 
     def report_bug(self, failure: Failure) -> None:
         """Log what should never happen; it costs one message, never the process."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -36,6 +37,9 @@ FRAME_S = 30.0
 LIFE_S = 120.0
 """From then on the next frame is the last.  No client asks for that long (7.16)."""
 
+MAX_FRAMES = 100
+"""The last that is answered.  No client sends a dozen on one connection (7.16)."""
+
 CLOSING_S = 5.0
 """Time for the last answer to leave (7.16)."""
 
@@ -53,6 +57,12 @@ class Door:
     decide: Callable[[pb.RendezvousMessage, Stream], Outcome]
     closed: Callable[[StreamId], None]
     max_frame_bytes: int
+
+
+class _State(Enum):
+    OPEN = auto()
+    CLOSING = auto()
+    GONE = auto()
 
 
 @implementer(IPushProducer)
@@ -84,8 +94,9 @@ class RendezvousStream(Protocol, TimeoutMixin):
         self._now = now
         self._notices = notices
         self._decoder = FrameDecoder(door.max_frame_bytes)
+        self._state = _State.OPEN
         self._deciding = False
-        self._closing = False
+        self._frames_left = MAX_FRAMES
 
     def connectionMade(self) -> None:
         peer = self.transport.getPeer()
@@ -97,66 +108,89 @@ class RendezvousStream(Protocol, TimeoutMixin):
         self.setTimeout(FRAME_S)
 
     def dataReceived(self, data: bytes) -> None:
-        frames = self._decoder.feed(data)
-        if not self._closing and not self._deciding:
-            self._work(frames)
+        if self._state is _State.OPEN:
+            frames = self._decoder.feed(data)
+            if not self._deciding:
+                self._work(frames)
 
     def _work(self, frames: Iterator[bytes]) -> None:
         try:
             for frame in frames:
                 self._take(frame)
-                if self._deciding or self._closing:
+                if self._deciding or self._state is not _State.OPEN:
                     return
         except ProtocolError:
             self._notices.count(Event.BAD_MESSAGE)
             self.finish()
         except Exception:
-            self._outlet.report_bug(Failure())
-            self.finish()
+            self._bug(Failure())
 
     def _take(self, frame: bytes) -> None:
         self.resetTimeout()
         message = pb.decode(frame)
         settled = self._outlet.settle(self._door.decide(message, self._stream))
         if settled is not None:
-            self._deciding = True
-            self.transport.pauseProducing()
-            settled.addCallback(lambda _: self._go_on())
-        elif self._now() >= self._until:
-            self.finish()
+            settled.addErrback(self._bug)
+            if not settled.called:
+                self._deciding = True
+                self.transport.pauseProducing()
+                settled.addCallback(lambda _: self._go_on())
+                return
+        self._end_if_old()
 
     def _go_on(self) -> None:
         self._deciding = False
-        if self.connected and not self._closing:
+        if self._state is _State.GONE:
+            self._door.closed(self._stream.id)
+        self._end_if_old()
+        if self._state is _State.OPEN:
             self.transport.resumeProducing()
             self._work(self._decoder.feed(b""))
 
+    def _end_if_old(self) -> None:
+        self._frames_left -= 1
+        if self._frames_left <= 0 or self._now() >= self._until:
+            self.finish()
+
+    def _bug(self, failure: Failure) -> None:
+        self._outlet.report_bug(failure)
+        self.finish()
+
     def send(self, message: pb.RendezvousMessage) -> None:
         """Write one frame."""
-        if not self._closing:
+        if self._state is _State.OPEN:
             self.transport.write(encode_frame(pb.encode(message)))
 
     def finish(self) -> None:
         """Close once everything written is out; cut if that takes too long."""
-        if self._closing:
+        if self._state is not _State.OPEN:
             return
-        self._closing = True
+        self._state = _State.CLOSING
+        # Not reset to an earlier time: the reactor would search all its timers for it.
+        self.setTimeout(None)
         self.setTimeout(CLOSING_S)
         self.transport.unregisterProducer()
         self.transport.loseConnection()
 
+    def abort(self) -> None:
+        """Close now, whatever is not out yet."""
+        if self._state is not _State.GONE:
+            self._state = _State.CLOSING
+            self.transport.abortConnection()
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._closing = True
+        self._state = _State.GONE
         self.setTimeout(None)
         self._outlet.remove(self._stream.id)
-        self._door.closed(self._stream.id)
         self.factory.left(self._stream.address.host)
+        if not self._deciding:  # else what is being decided would be noted after it
+            self._door.closed(self._stream.id)
 
     def timeoutConnection(self) -> None:
-        if self._closing:
-            self.transport.abortConnection()
-        else:
+        if self._state is _State.OPEN:
             self.finish()
+        else:
+            self.abort()
 
     def callLater(self, period: float, func: Callable[[], None]) -> IDelayedCall:
         """TimeoutMixin would take the global reactor; use the clock we were given."""
@@ -164,7 +198,7 @@ class RendezvousStream(Protocol, TimeoutMixin):
 
     def pauseProducing(self) -> None:
         """Called when answers pile up because the client does not read them."""
-        self.transport.abortConnection()
+        self.abort()
 
     def resumeProducing(self) -> None:
         """Called when the transport has room again: nothing to do."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from twisted.internet.error import MessageLengthError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.python.failure import Failure
 
@@ -33,7 +34,7 @@ class RendezvousDatagrams(DatagramProtocol):
         answering.
     """
 
-    transport: Port
+    transport: Port | None  # None again once the port is closed
     noisy = False
 
     def __init__(
@@ -56,18 +57,22 @@ class RendezvousDatagrams(DatagramProtocol):
         if not datagram or not origin.port:
             return
         try:
-            self._outlet.settle(self._decide(pb.decode(datagram), origin))
+            settled = self._outlet.settle(self._decide(pb.decode(datagram), origin))
         except ProtocolError:
             self._notices.count(Event.BAD_MESSAGE)
         except Exception:
             self._outlet.report_bug(Failure())
+        else:
+            if settled is not None:
+                settled.addErrback(self._outlet.report_bug)
 
     def send(self, data: bytes, to: Address) -> None:
         """Send one datagram; what the system refuses is that datagram's loss alone."""
-        if not to.port:
+        if self.transport is None or not to.port:
             return
         host = f"::ffff:{to.host}" if self._dual_stack and ":" not in to.host else to.host
         try:
             self.transport.write(data, (host, to.port))
-        except (OSError, ValueError):  # no route, a firewall, a family not served here
+        # No route, a firewall; a family that is not served here; too long.
+        except (OSError, ValueError, MessageLengthError):
             self._notices.count(Event.UNSENT)
