@@ -24,9 +24,10 @@ from rdserver.rendezvous.routing import Lan, Relays
 from rdserver.rendezvous.updates import ServerList, Software
 from rdserver.storage.interface import PeerStore
 
+# Datagrams longer than what they answer, to one address: its sender may be forged.
 # A client's NAT test sends some twenty in two seconds; many may share an address.
-_NAT_TEST_BURST = 200.0
-_NAT_TESTS_PER_S = 100.0
+_LONG_ANSWER_BURST = 200.0
+_LONG_ANSWERS_PER_S = 100.0
 
 
 @frozen(kw_only=True)
@@ -84,8 +85,10 @@ class IdRooms:
         self._limit = RegistrationLimit(world.now)
         self._changes = AddressChanges(world.now)
         self._punches = PunchLog(world.wall)
-        self._nat_limit = RateLimit(world.now, _NAT_TEST_BURST, _NAT_TESTS_PER_S)
-        self._servers = ServerList(choices.serial, choices.rendezvous_servers)
+        self._answers = RateLimit(world.now, _LONG_ANSWER_BURST, _LONG_ANSWERS_PER_S)
+        self._servers = ServerList(
+            choices.serial, choices.rendezvous_servers, self._answers
+        )
         self._introductions = Introductions(
             presence=self.presence,
             directory=self._directory,
@@ -123,10 +126,10 @@ class IdRooms:
             registration=registration,
             punching=Punching(self._introductions, self._punches),
             relaying=Relaying(self._introductions, announce),
-            nat_test=NatTest(self._servers, self._nat_limit),
+            nat_test=NatTest(self._servers, self._answers),
             online=OnlineQuery(self.presence),
             servers=self._servers,
-            software=Software(choices.software_url),
+            software=Software(choices.software_url, self._answers),
             pending=self._introductions.pending,
         )
 
@@ -135,5 +138,6 @@ class IdRooms:
         self.presence.sweep()
         self._limit.sweep()
         self._changes.sweep()
-        self._nat_limit.sweep()
+        self._answers.sweep()
         self._introductions.pairs.sweep()
+        self._introductions.pending.sweep()

@@ -16,7 +16,7 @@ from attrs import frozen
 from rdserver.rendezvous.journal import AddressChanges, PunchLog
 from rdserver.rendezvous.limits import RegistrationLimit
 from rdserver.rendezvous.routing import Relays
-from rdserver.wire.address import address_bucket
+from rdserver.wire.address import address_bucket, v4_normalise
 
 _PAGE = 10
 _LARGEST_INDEX = 10_000_000
@@ -70,7 +70,7 @@ class _IdConsole:
         count = f"{len(self._limit)}\n"
         if not args or args[0].isdecimal():
             return count + _page(self._limit.rows(), args)
-        bucket = args[0] if "/" in args[0] else address_bucket(args[0])
+        bucket = args[0] if "/" in args[0] else address_bucket(v4_normalise(args[0]))
         line = _line(self._limit.describe(bucket))
         if args[1:2] == ["-"]:
             self._limit.remove(bucket)
@@ -90,7 +90,7 @@ class _IdConsole:
         if args[:1] == ["-"]:
             self._punches.clear()
             return ""
-        start, count = _number(args, 0, 0), _number(args, 1, 0) or _PAGE
+        start, count = _number(args, 0), _number(args, 1) or _PAGE
         lines = (
             f"{_utc(punch.at)} {punch.from_host} -> {punch.to_id}@{punch.to_host}\n"
             for punch in self._punches.page(start, count)
@@ -110,7 +110,7 @@ class _IdConsole:
 
 
 def _page(rows: Iterable[tuple[str, str]], args: list[str]) -> str:
-    start = _number(args, 0, 0)
+    start = _number(args, 0)
     page = islice(rows, start, start + _PAGE)
     return "".join(f"{name}: {description}\n" for name, description in page)
 
@@ -119,13 +119,15 @@ def _line(description: str | None) -> str:
     return "" if description is None else f"{description}\n"
 
 
-def _number(args: list[str], index: int, default: int) -> int:
+def _number(args: list[str], index: int) -> int:
+    """Return a number among the words, 0 where there is none."""
     text = args[index] if index < len(args) else ""
-    return int(text) if _is_index(text) else default
+    return min(int(text), _LARGEST_INDEX) if text.isdecimal() else 0
 
 
 def _is_index(text: str) -> bool:
-    return text.isdecimal() and len(text) <= 8 and int(text) <= _LARGEST_INDEX
+    """Return whether a word that may be an id is not (ids are as long as that)."""
+    return text.isdecimal() and int(text) <= _LARGEST_INDEX
 
 
 def _is_ip(text: str) -> bool:

@@ -23,7 +23,7 @@ class Peer:
     :ivar stored: who it is, as the storage has it.
     :ivar route: where it proved itself last; None before it does.
     :ivar seen_s: monotonic time of its last accepted sign of life.
-    :ivar used_s: monotonic time of the last look at this record.
+    :ivar used_s: monotonic time of its last sign of life, or when it was taken in.
     :ivar tries: RegisterPk accepted in a row, each soon after the one before.
     :ivar tried_s: monotonic time of the last of them.
     """

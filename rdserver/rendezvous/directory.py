@@ -6,6 +6,9 @@ from rdserver.errors import StorageError
 from rdserver.presence.interface import Peer, Presence
 from rdserver.storage.interface import PeerStore
 
+MAX_ID_BYTES = 100
+"""No device has a longer id; the column of the reference's table ends there."""
+
 MAX_LOOKUPS = 10_000
 """Lookups under way at once.  Strangers asking for random ids get no further."""
 
@@ -34,7 +37,7 @@ class Directory:
         :raises StorageError: storage failed, or too many lookups are under way.
         """
         known = self._presence.get(peer_id)
-        if known is not None:
+        if known is not None or not 0 < len(peer_id.encode()) <= MAX_ID_BYTES:
             return known
         if self._lookups >= MAX_LOOKUPS:
             raise StorageError("too many lookups of unknown devices")
@@ -43,4 +46,6 @@ class Directory:
             stored = await self._store.find(peer_id)
         finally:
             self._lookups -= 1
-        return None if stored is None else self._presence.remember(stored)
+        if stored is None:
+            return self._presence.get(peer_id)  # it may have registered meanwhile
+        return self._presence.remember(stored)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+_SHOWN_CHARS = 100
+
 
 class Event(StrEnum):
     """Counter label and log field alike."""
@@ -19,3 +21,14 @@ class Event(StrEnum):
     UNSENT = "not sent"
     CONNECTION_REFUSED = "connection refused"
     BUG = "bug"
+
+
+def shown(peer_id: str) -> str:
+    """
+    Return an id that a stranger chose as a log line may quote it.
+
+    Without blanks and control characters it is one word, so nobody can put a sentence
+    of ours, and with it another's address, before whoever watches the log.
+    """
+    cut = peer_id[:_SHOWN_CHARS]
+    return "".join(c if c.isprintable() and not c.isspace() else "?" for c in cut)

@@ -129,7 +129,7 @@ class RegistrationLimit:
 
 class RateLimit:
     """
-    A token bucket for each address.
+    A token bucket for each address, of IPv6 for each /64.
 
     :param now: monotonic clock, in seconds.
     :param burst: how many may come at once.
@@ -150,9 +150,9 @@ class RateLimit:
         self._max = max_addresses
         self._tokens: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def admit(self, key: str) -> bool:
-        """Take one token of *key*; return whether there was one."""
-        now = self._now()
+    def admit(self, host: str) -> bool:
+        """Take one token of *host*; return whether there was one."""
+        now, key = self._now(), address_bucket(host)
         tokens, since = self._tokens.pop(key, (self._burst, now))
         tokens = min(self._burst, tokens + (now - since) * self._per_s)
         admitted = tokens >= 1

@@ -25,6 +25,7 @@ from rdserver.wire.address import (
 )
 
 _ANSWER_S = 30.0
+_KEPT_S = 150.0
 _FORWARD_BURST = 3
 _FORWARD_EVERY_S = 1.0
 
@@ -36,44 +37,58 @@ class Kind(Enum):
     RELAY = auto()
 
 
+class _Pace:
+    """How much one connection made us send to devices lately."""
+
+    __slots__ = ("count", "since_s")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.since_s = float("-inf")
+
+    def admit(self, now: float) -> bool:
+        """Count one more push, unless A asks faster than any client does."""
+        if now - self.since_s >= _FORWARD_EVERY_S:
+            self.count, self.since_s = 0, now
+        self.count += 1
+        return self.count <= _FORWARD_BURST
+
+
 class Pending:
     """
     One connection of A's that waits.
 
+    :ivar pace: the connection's, whomever it asks for.
     :ivar disguise: A's address as B is shown it.
+    :ivar address: the same as everybody reads it.
     :ivar peer_host: where B was registered when it was asked.
     :ivar uuid: the session A chose; empty until B chooses one.
     """
 
     __slots__ = (
-        "_forward_s",
-        "_forwards",
+        "address",
         "disguise",
         "forwarded_s",
         "kind",
+        "pace",
         "peer_host",
         "peer_id",
         "stream",
         "uuid",
     )
 
-    def __init__(self, stream: Stream, peer_id: str, kind: Kind, disguise: bytes) -> None:
+    def __init__(
+        self, stream: Stream, peer_id: str, kind: Kind, pace: _Pace, disguise: bytes
+    ) -> None:
         self.stream = stream
         self.peer_id = peer_id
         self.kind = kind
+        self.pace = pace
         self.disguise = disguise
+        self.address = decode_address(disguise)
         self.peer_host = ""
         self.uuid = ""
         self.forwarded_s = float("-inf")
-        self._forwards = 0
-        self._forward_s = float("-inf")
-
-    def may_forward(self, now: float) -> bool:
-        """Count one more push to B, unless A asks faster than any client does."""
-        if now - self._forward_s >= _FORWARD_EVERY_S:
-            self._forwards, self._forward_s = 0, now
-        self._forwards += 1
-        return self._forwards <= _FORWARD_BURST
 
 
 class PendingTable:
@@ -94,14 +109,15 @@ class PendingTable:
         """
         Let *stream* wait for *peer*; the same request again keeps its cookie.
 
-        :returns: None if it was repeated too fast to be passed on again.
+        :returns: None if the connection asks too fast for it to be passed on.
         """
         peer_id = peer.stored.id
         pending = self._by_stream.get(stream.id)
-        if pending is None or (pending.peer_id, pending.kind) != (peer_id, kind):
-            pending = self._add(stream, peer_id, kind)
-        if not pending.may_forward(self._now()):
+        pace = _Pace() if pending is None else pending.pace
+        if not pace.admit(self._now()):
             return None
+        if pending is None or (pending.peer_id, pending.kind) != (peer_id, kind):
+            pending = self._add(stream, peer_id, kind, pace)
         pending.forwarded_s = self._now()
         pending.peer_host = peer.route.host if peer.route else ""
         return pending
@@ -131,23 +147,38 @@ class PendingTable:
         pending = self._by_stream.pop(stream_id, None)
         if pending is None:
             return
-        address = pending.stream.address
-        waiting = self._by_address[address]
+        waiting = self._by_address[pending.address]
         del waiting[stream_id]
         if not waiting:
-            del self._by_address[address]
+            del self._by_address[pending.address]
 
-    def _add(self, stream: Stream, peer_id: str, kind: Kind) -> Pending:
+    def sweep(self) -> None:
+        """
+        Forget who waits longer than any connection may.
+
+        A connection that was gone before its device was looked up leaves such an entry.
+        """
+        oldest = self._now() - _KEPT_S
+        for stream_id, pending in list(self._by_stream.items()):
+            if pending.forwarded_s < oldest:
+                self.close(stream_id)
+
+    def _add(self, stream: Stream, peer_id: str, kind: Kind, pace: _Pace) -> Pending:
         self.close(stream.id)
         disguise = encode_address(stream.address, self._random32())
-        pending = Pending(stream, peer_id, kind, disguise)
+        pending = Pending(stream, peer_id, kind, pace, disguise)
         self._by_stream[stream.id] = pending
-        self._by_address.setdefault(stream.address, {})[stream.id] = pending
+        self._by_address.setdefault(pending.address, {})[stream.id] = pending
         return pending
 
     def _is_from_peer(self, pending: Pending, sender: Address) -> bool:
-        in_time = self._now() - pending.forwarded_s <= _ANSWER_S
-        return in_time and same_host(pending.peer_host, sender.host)
+        if self._now() - pending.forwarded_s > _ANSWER_S:
+            return False
+        # Of IPv6 the /64: with privacy extensions a device's new connection comes from
+        # another address than its old socket.
+        return same_host(pending.peer_host, sender.host) or (
+            address_bucket(pending.peer_host) == address_bucket(sender.host)
+        )
 
     def __len__(self) -> int:
         return len(self._by_stream)
@@ -168,6 +199,7 @@ class PairMemory:
 
     TTL_S = 120.0
     _MAX_RELAYS = 8
+    _MAX_RELAY_CHARS = 260  # a host name of 253, a port
 
     def __init__(self, now: Callable[[], float], max_pairs: int = 100_000) -> None:
         self._now = now
@@ -183,7 +215,8 @@ class PairMemory:
     def told(self, host: str, peer_id: str, relay_server: str) -> None:
         """Note that *host* was told to meet the device at *relay_server*."""
         relays = self.relays(host, peer_id)
-        if relay_server and relay_server not in relays:
+        fits = 0 < len(relay_server) <= self._MAX_RELAY_CHARS
+        if fits and relay_server not in relays:
             relays = (*relays, relay_server)[-self._MAX_RELAYS :]
         self._put(host, peer_id, relays)
 

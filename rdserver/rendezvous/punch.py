@@ -15,7 +15,7 @@ from rdserver.notices import Notices
 from rdserver.presence.interface import Peer, Presence
 from rdserver.rendezvous.directory import Directory
 from rdserver.rendezvous.effects import Answer, Close, Effects, Outcome, Send, Stream
-from rdserver.rendezvous.events import Event
+from rdserver.rendezvous.events import Event, shown
 from rdserver.rendezvous.identity import Identity
 from rdserver.rendezvous.journal import PunchLog
 from rdserver.rendezvous.pending import Kind, PairMemory, Pending, PendingTable
@@ -105,10 +105,10 @@ class Punching:
             return _refuse(stream, _FAILURE(failure=_FAILURE.OFFLINE))
         peer_id = peer.stored.id
         self._with.pairs.asked(stream.address.host, peer_id)
-        self._log.record(stream.address.host, peer.route.host, peer_id)
         pending = self._with.pending.open(stream, peer, Kind.PUNCH)
         if pending is None:
             return ()
+        self._log.record(stream.address.host, peer.route.host, peer_id)
         return (Send(peer.route, self._push(pending, peer.route.host, request)),)
 
     def _push(
@@ -174,7 +174,7 @@ class Punching:
             Event.BAD_KEY,
             "Authentication failed from {remote} for peer {peer_id} - invalid key",
             remote=str(stream.address),
-            peer_id=pb.text(request.id)[:100],
+            peer_id=shown(pb.text(request.id)),
         )
         return _refuse(stream, _FAILURE(failure=_FAILURE.LICENSE_MISMATCH))
 

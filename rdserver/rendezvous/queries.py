@@ -17,6 +17,8 @@ class NatTest:
     """
     Tells clients the port that we see.
 
+    :param limit: of datagrams that are longer than what they answer.
+
     Source: protocol.md sections 3.6, 3.7 and 7.4.
     """
 

@@ -10,9 +10,9 @@ from attrs import evolve, frozen
 from rdserver.errors import StorageError
 from rdserver.notices import Notices
 from rdserver.presence.interface import Peer, Presence
-from rdserver.rendezvous.directory import Directory
+from rdserver.rendezvous.directory import MAX_ID_BYTES, Directory
 from rdserver.rendezvous.effects import Effects, Outcome, Send
-from rdserver.rendezvous.events import Event
+from rdserver.rendezvous.events import Event, shown
 from rdserver.rendezvous.journal import AddressChanges
 from rdserver.rendezvous.limits import RegistrationLimit
 from rdserver.rendezvous.updates import ServerList
@@ -21,7 +21,6 @@ from rdserver.wire import pb
 from rdserver.wire.address import Address, is_loopback
 
 MIN_ID_BYTES = 6
-MAX_ID_BYTES = 100
 _MAX_UUID_BYTES = 512
 _MAX_PK_BYTES = 128
 _SETTLED_S = 20.0
@@ -173,11 +172,11 @@ class Registration:
             return self._mismatch(claim)
         if not self._presence.try_register(peer):
             return self._too_frequent(claim)
-        if moved:
-            self._changes.record(claim.peer_id, claim.origin.host)
         changed = evolve(stored, uuid=claim.uuid, pk=claim.pk, ip=claim.origin.host)
         if changed != stored:
             await self._store.save(changed)
+        if moved:
+            self._changes.record(claim.peer_id, claim.origin.host)
         self._presence.confirm(changed, claim.origin)
         return _RESULT.OK
 
@@ -185,7 +184,7 @@ class Registration:
         self._notices.warn(
             Event.UUID_MISMATCH,
             "{peer_id} is registered to another machine than {remote}",
-            peer_id=claim.peer_id,
+            peer_id=shown(claim.peer_id),
             remote=str(claim.origin),
         )
         return _RESULT.UUID_MISMATCH
@@ -194,7 +193,7 @@ class Registration:
         self._notices.warn(
             Event.TOO_FREQUENT,
             "{remote} registers too often, now as {peer_id}",
-            peer_id=claim.peer_id,
+            peer_id=shown(claim.peer_id),
             remote=str(claim.origin),
         )
         return _RESULT.TOO_FREQUENT

@@ -18,6 +18,7 @@ from rdserver.rendezvous.events import Event
 from rdserver.rendezvous.pending import Kind, Pending
 from rdserver.rendezvous.punch import STORAGE_TEXT, Introductions
 from rdserver.wire import pb
+from rdserver.wire.address import decode_address
 
 # The client translates these two; the others it shows as they are.
 OFFLINE_TEXT = "Remote desktop is offline"
@@ -27,6 +28,7 @@ FOREIGN_RELAY_TEXT = "The relay is not one of this ID server's"
 BAD_SESSION_TEXT = "The relay session has no valid name"
 
 _MAX_UUID_BYTES = 128
+_IPV6_BYTES = 18
 
 
 class Relaying:
@@ -111,7 +113,7 @@ class Relaying:
             relay_server=relay.encode(),
             refuse_reason=response.refuse_reason,
             version=response.version,
-            socket_addr_v6=response.socket_addr_v6,
+            socket_addr_v6=_if_global(response.socket_addr_v6),
             upnp_port=response.upnp_port,
         )
         if response.id:
@@ -145,3 +147,13 @@ def _is_answer_of(pending: Pending, response: pb.RelayResponse) -> bool:
         or pending.kind is Kind.PUNCH
         or response.uuid == pending.uuid.encode()
     )
+
+
+def _if_global(disguise: bytes) -> bytes:
+    """
+    Return the disguise of a global IPv6 address with a port; of anything else nothing.
+
+    A sends there for twenty seconds, so it must not be just any address (7.5).
+    """
+    is_global = len(disguise) == _IPV6_BYTES and disguise[0] >> 5 == 1
+    return disguise if is_global and decode_address(disguise).port else b""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rdserver.rendezvous.effects import Effects, Send
+from rdserver.rendezvous.limits import RateLimit
 from rdserver.wire import pb
 from rdserver.wire.address import Address, is_loopback
 
@@ -14,13 +15,15 @@ class ServerList:
     The list of ID servers that clients with an older serial are sent.
 
     :param serial: 0 sends nothing to anybody, since clients say at least 3.
+    :param limit: of datagrams that are longer than what they answer.
 
     Source: protocol.md sections 3.3 step 3, 3.5 and 7.12.
     """
 
-    def __init__(self, serial: int, servers: Iterable[str]) -> None:
+    def __init__(self, serial: int, servers: Iterable[str], limit: RateLimit) -> None:
         self._serial = serial
         self._servers = tuple(servers)
+        self._limit = limit
 
     def newer_than(self, serial: int) -> pb.ConfigUpdate | None:
         """Return the list if *serial*, a client's, is older."""
@@ -32,7 +35,7 @@ class ServerList:
     def update_for(self, serial: int, origin: Address) -> Effects:
         """Return what to send a client beside the answer to its heartbeat."""
         update = self.newer_than(serial)
-        if update is None:
+        if update is None or not self._limit.admit(origin.host):
             return ()
         return (Send(origin, pb.RendezvousMessage(configure_update=update)),)
 
@@ -50,17 +53,21 @@ class Software:
     Where old clients find the newest version.
 
     :param url: as configured; empty where there is none.
+    :param limit: of datagrams that are longer than what they answer.
 
     Source: protocol.md section 3.5.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, limit: RateLimit) -> None:
         self._url = url
         self._version = version_in(url)
+        self._limit = limit
 
     def software_update(self, message: pb.RendezvousMessage, origin: Address) -> Effects:
         """Tell a client of another version where to go."""
         if not self._version or pb.text(message.software_update.url) == self._version:
+            return ()
+        if not self._limit.admit(origin.host):
             return ()
         update = pb.SoftwareUpdate(url=self._url.encode())
         return (Send(origin, pb.RendezvousMessage(software_update=update)),)
