@@ -46,7 +46,7 @@ class RegistrationTests(ServerTests):
         self.assertEqual("OK", self.result(self.device(peer_id="123456")))
 
     def test_057_new_id(self) -> None:
-        """OK; the row has guid, uuid, pk and ip; the peer is online at the sender's address."""
+        """OK; the row has guid, uuid, pk and ip; the peer is online at its address."""
         device = self.device()
         self.assertEqual("OK", self.result(device))
         row = self.row(device.id)

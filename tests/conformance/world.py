@@ -19,11 +19,11 @@ from itertools import count
 from pathlib import Path
 from typing import ClassVar, Protocol, TypeVar
 from unittest import SkipTest
+from uuid import uuid4
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from rdserver.wire import pb
-from rdserver.wire.address import Address
 from tests.integration.client import Controller, Device
 from tests.integration.process import ServerProcess
 from tests.integration.sockets import REPLY_S, Stream, Udp, fresh_host
@@ -100,13 +100,13 @@ class ServerTests(SynchronousTestCase):
     :cvar options: what it is started with.
     :cvar extra: its environment.
     :cvar files: in its data folder, before it starts.
-    :cvar instance: names a server that is not shared with other classes.
+    :ivar instance: names a server that is not shared with other classes.
     """
 
     options: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[dict[str, str]] = {}
     files: ClassVar[dict[str, str]] = {}
-    instance: ClassVar[str] = ""
+    instance = ""
 
     def setUp(self) -> None:
         self.server = running(self.instance, self.options, self.extra, self.files)
@@ -197,14 +197,12 @@ class ServerTests(SynchronousTestCase):
             return None
         return {**dict(found), "ip": json.loads(found["info"])["ip"]}
 
-    def put_row(
-        self, peer_id: str, pk: bytes = b"\x07" * 32, ip: str = "127.0.0.1"
-    ) -> None:
+    def put_row(self, peer_id: str, pk: bytes = bytes(32), ip: str = "127.0.0.1") -> None:
         """Put a device into the database that the server has never heard of."""
+        row = (uuid4().bytes, peer_id, b"a machine", pk, json.dumps({"ip": ip}))
         with database(self.server) as db:
             db.execute(
-                "INSERT INTO peer (guid, id, uuid, pk, info) VALUES (randomblob(16),?,?,?,?)",
-                (peer_id, b"machine-" + peer_id.encode(), pk, json.dumps({"ip": ip})),
+                "INSERT INTO peer (guid, id, uuid, pk, info) VALUES (?, ?, ?, ?, ?)", row
             )
 
     def logged(self, text: str) -> bool:
@@ -226,11 +224,6 @@ class database:  # noqa: N801 - used like a function
         if exc[0] is None:
             self._db.commit()
         self._db.close()
-
-
-def same(one: Address, other: Address) -> bool:
-    """Return whether two addresses are one."""
-    return tuple(one) == tuple(other)
 
 
 def tcp_console(port: int, command: bytes, host: str = "127.0.0.1") -> bytes:
