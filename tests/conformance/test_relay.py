@@ -274,9 +274,8 @@ class ListTests(RelayServer):
 
     def test_160_comment(self) -> None:
         """The text before the first space is listed."""
-        self.assertEqual(
-            ["true\n", "false\n"], [self.ask("b 127.52.0.1"), self.ask("b 1.1.1.1")]
-        )
+        self.assertEqual("true\n", self.ask("b 127.52.0.1"))
+        self.assertEqual("false\n", self.ask("b 127.54.0.1"))
 
 
 class SingleLimitTests(RelayServer):
@@ -367,9 +366,8 @@ class ConsoleTests(RelayServer):
     def test_158_blocklist(self) -> None:
         """The commands with a capital act on the blocklist only."""
         self.assertEqual("", self.ask("Ba 9.9.9.9|8.8.8.8"))
-        self.assertEqual(
-            ["true\n", "false\n"], [self.ask("B 9.9.9.9"), self.ask("b 9.9.9.9")]
-        )
+        self.assertEqual("true\n", self.ask("B 9.9.9.9"))
+        self.assertEqual("false\n", self.ask("b 9.9.9.9"))
         self.ask("br all")
         self.ask("Br 8.8.8.8")
         self.assertEqual("9.9.9.9\n", self.ask("B"))
