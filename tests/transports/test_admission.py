@@ -1,0 +1,61 @@
+"""Tests for :mod:`rdserver.transports.admission`."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from rdserver.transports.admission import Admission
+
+
+class AdmissionTests(SynchronousTestCase):
+    """Five connections, three of one address."""
+
+    def setUp(self) -> None:
+        self.admission = Admission(5, 3)
+
+    def enter(self, host: str, times: int = 1) -> list[bool]:
+        return [self.admission.enter(host) for _ in range(times)]
+
+    def test_of_one_address(self) -> None:
+        """As many as allowed come in, one more does not."""
+        self.assertEqual([True, True, True, False], self.enter("192.0.2.1", 4))
+        self.assertEqual([True], self.enter("192.0.2.2"))
+
+    def test_of_all(self) -> None:
+        """As many as allowed come in from everybody, one more does not."""
+        hosts = [f"192.0.2.{number}" for number in range(6)]
+        admitted = [self.admission.enter(host) for host in hosts]
+        self.assertEqual([True] * 5 + [False], admitted)
+
+    def test_count(self) -> None:
+        """Those that were let in are counted, those refused apart."""
+        self.enter("192.0.2.1", 9)
+        self.assertEqual((3, 6), (len(self.admission), self.admission.refused))
+
+    def test_leaving_makes_room(self) -> None:
+        """For the address, and for all."""
+        self.enter("192.0.2.1", 3)
+        self.enter("192.0.2.2", 2)
+        self.admission.leave("192.0.2.1")
+        self.assertEqual([True, False], self.enter("192.0.2.1", 2))
+
+    def test_refused_takes_no_room(self) -> None:
+        """Who was refused has not come in, and need not leave."""
+        self.enter("192.0.2.1", 100)
+        self.assertEqual([True, True, False], self.enter("192.0.2.2", 3))
+
+    def test_ipv6(self) -> None:
+        """A /64 is one address: it belongs to one customer."""
+        hosts = ["2001:db8::1", "2001:db8::2", "2001:db8::3:0:0:1"]
+        self.assertEqual([True] * 3, [self.admission.enter(host) for host in hosts])
+        self.assertEqual([False, True], [*self.enter("2001:db8::9"), *self.enter("::1")])
+        self.admission.leave("2001:db8::ffff")
+        self.assertEqual([True], self.enter("2001:db8::9"))
+
+    def test_nothing_is_left(self) -> None:
+        """An address is forgotten with its last connection."""
+        for number in range(5):
+            self.enter(f"192.0.2.{number}")
+        for number in range(5):
+            self.admission.leave(f"192.0.2.{number}")
+        self.assertEqual((0, {}), (len(self.admission), self.admission._open))
