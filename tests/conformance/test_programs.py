@@ -19,6 +19,7 @@ from rdserver.wire import pb
 from tests.conformance.world import ServerTests, fresh_id
 from tests.integration.process import Ports, ServerProcess, free_ports, program, run_to_end
 from tests.integration.sockets import REPLY_S, Udp, fresh_host
+from tests.storage.test_sqlite import REFERENCE_SCHEMA
 
 HELP = """\
 Usage:
@@ -28,24 +29,6 @@ Available Commands:
     genkeypair                                   Generate a new keypair
     validatekeypair [public key] [secret key]    Validate an existing keypair
     doctor [rustdesk-server]                     Check for server connection problems
-"""
-
-REFERENCE_SCHEMA = """\
-create table if not exists peer (
-    guid blob primary key not null,
-    id varchar(100) not null,
-    uuid blob not null,
-    pk blob not null,
-    created_at datetime not null default(current_timestamp),
-    user blob,
-    status tinyint,
-    note varchar(300),
-    info text not null
-) without rowid;
-create unique index if not exists index_peer_id on peer (id);
-create index if not exists index_peer_user on peer (user);
-create index if not exists index_peer_created_at on peer (created_at);
-create index if not exists index_peer_status on peer (status);
 """
 
 
