@@ -157,7 +157,7 @@ class RegisterPkTests(RoomsTests):
         self.assertEqual("OK", self.register("123456"))
 
     def test_057_new_id(self) -> None:
-        """OK; stored with a 16-byte guid, uuid, pk and ip; online at the sender's address."""
+        """OK; stored with guid, uuid, pk and ip; online at the sender's address."""
         self.assertEqual("OK", self.register())
         stored = self.stored()
         assert stored is not None
@@ -167,7 +167,7 @@ class RegisterPkTests(RoomsTests):
         self.assertEqual(BOB, self.rooms.presence.get(BOB_ID).route)
 
     def test_058_other_uuid(self) -> None:
-        """UUID_MISMATCH and nothing changes, be it from the same address or the same key."""
+        """UUID_MISMATCH and nothing changes, though address or key may be right."""
         self.register()
         before = self.stored()
         self.clock.advance(29)
@@ -208,7 +208,7 @@ class RegisterPkTests(RoomsTests):
         self.assertEqual("0\n", self.console("ic"))
 
     def test_065_unchanged(self) -> None:
-        """OK, the peer is online at the sender's address at once, and nothing is written."""
+        """OK; the peer is online at the sender's address; the database is not asked."""
         self.register()
         self.clock.advance(60)
         self.store.asked.clear()
@@ -266,7 +266,7 @@ class LimitTests(RoomsTests):
         return self.register(f"device-{number}", Address(host, 1000 + number % 60_000))
 
     def test_062_one_id(self) -> None:
-        """Three pass within 6 s, the fourth is refused until 7 s after the last accepted."""
+        """Three pass within 6 s; the fourth only 7 s after the last accepted one."""
         self.assertEqual("OK", self.register())
         self.clock.advance(3)
         self.assertEqual(["OK", "OK"], [self.register(), self.register()])
