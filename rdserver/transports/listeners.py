@@ -73,7 +73,7 @@ def _bind(family: socket.AddressFamily, host: str, wanted: Wanted) -> socket.soc
     try:
         bound = socket.socket(family, wanted.kind)
     except OSError as e:
-        raise _NoIPv6Error(_complaint(e, host, wanted)) from e
+        raise _refusal(e, host, wanted) from e
     try:
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != "::"))
@@ -87,9 +87,13 @@ def _bind(family: socket.AddressFamily, host: str, wanted: Wanted) -> socket.soc
             bound.listen(BACKLOG)
     except OSError as e:
         bound.close()
-        kind = _NoIPv6Error if e.errno in _NO_IPV6 else ConfigError
-        raise kind(_complaint(e, host, wanted)) from e
+        raise _refusal(e, host, wanted) from e
     return bound
+
+
+def _refusal(error: OSError, host: str, wanted: Wanted) -> ConfigError:
+    kind = _NoIPv6Error if error.errno in _NO_IPV6 else ConfigError
+    return kind(_complaint(error, host, wanted))
 
 
 def _complaint(error: OSError, host: str, wanted: Wanted) -> str:
@@ -100,7 +104,7 @@ def _complaint(error: OSError, host: str, wanted: Wanted) -> str:
         return f"{where} cannot be used without more rights"
     if error.errno == errno.EADDRNOTAVAIL:
         return f"bind: {host} is not an address of this machine"
-    return f"{where} cannot be used on {host}: {error.strerror}"
+    return f"{where} cannot be used on {host} ({error.strerror})"
 
 
 def receive_buffer(bound: socket.socket, size_bytes: int) -> int:

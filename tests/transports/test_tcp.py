@@ -529,7 +529,5 @@ class AdmissionTests(StreamCase):
         for _ in range(50):
             self.assertTrue(self.refused("::ffff:192.0.2.1"))
         self.assertEqual(10, len(self.logged))
-        self.assertEqual(
-            "too many connections from 192.0.2.1", formatEvent(self.logged[0])
-        )
+        self.assertEqual("too many connections from 192.0.2.1", formatEvent(self.logged[0]))
         self.assertEqual({Event.CONNECTION_REFUSED: 50}, self.counted())
