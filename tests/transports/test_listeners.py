@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import os
 import socket
-from contextlib import suppress
 from typing import Any
 from unittest import SkipTest
 
@@ -49,7 +49,7 @@ def open_sockets() -> set[str]:
     """Return the names of the sockets that this process has open."""
     folder, found = "/proc/self/fd", set()
     for name in os.listdir(folder):
-        with suppress(FileNotFoundError):  # the listing itself
+        with contextlib.suppress(FileNotFoundError):  # the listing itself
             found.add(os.readlink(f"{folder}/{name}"))
     return {name for name in found if name.startswith("socket:")}
 
