@@ -6,10 +6,29 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 READ_BYTES = 64 * 1024
 BUFFER_BYTES = 64 * 1024
+
+
+class TurnClock(Clock):
+    """A clock that keeps what a reactor keeps: a new call waits for the next turn."""
+
+    def advance(self, amount: float) -> None:
+        """Run the calls that are due by then and are there already."""
+        self.rightNow += amount
+        due = [call for call in self.getDelayedCalls() if call.getTime() <= self.rightNow]
+        for call in sorted(due, key=lambda call: call.getTime()):
+            if call.active():
+                self.calls.remove(call)
+                call.called = 1
+                call.func(*call.args, **call.kw)
+
+    def is_due(self) -> bool:
+        """Return whether the next turn has a call to run, without time passing."""
+        return any(call.getTime() <= self.rightNow for call in self.getDelayedCalls())
 
 
 class FakeTCP:

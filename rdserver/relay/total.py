@@ -1,9 +1,9 @@
 """
 The limit that all sessions share, and the line in which they wait for it.
 
-Whoever was served least since the limit was last reached goes first (start-time fair
-queueing): so sessions that want much get equal shares, and one that wants little, a
-mouse click, does not wait behind the others' file transfers.
+Whoever will have been served least goes first (fair queueing with start times as the
+clock and finish times as the order): so sessions that want much get equal shares, and
+one that wants little, a mouse click, does not wait behind the others' file transfers.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Total:
         self.bucket = None if rate is None else Bucket(rate, now_s)
         self.changed: Callable[[], None] = _nobody
         # Entries of those who left stay in the heap until they come up or are tidied.
-        self._heap: list[tuple[float, int, Hashable]] = []
+        self._heap: list[tuple[float, int, float, Hashable]] = []
         self._places: dict[Hashable, int] = {}
         self._arrivals = 0
         self._virtual = 0.0
@@ -62,18 +62,24 @@ class Total:
         if self.bucket is None:
             return
         self.bucket.pay(bits)
-        payer.served = max(payer.served, self._virtual) + bits
+        payer.served += bits
         if not self._places:
-            self._virtual = payer.served  # nobody waits: what was before is forgotten
+            # Nobody waits: what was before is not held against anybody.
+            self._virtual = max(self._virtual, payer.served)
 
-    def join(self, waiter: Hashable, payer: Served) -> None:
-        """Put *waiter*, who will pay as *payer*, in the line."""
+    def join(self, waiter: Hashable, payer: Served, expected_bits: float) -> None:
+        """
+        Put *waiter*, who will pay as *payer*, in the line.
+
+        :param expected_bits: what it will move in its turn, as far as one can guess.
+        """
         if waiter in self._places:
             return
         self._arrivals += 1
         self._places[waiter] = self._arrivals
-        start = max(payer.served, self._virtual)
-        heappush(self._heap, (start, self._arrivals, waiter))
+        # Who was away has no share saved up.
+        start = payer.served = max(payer.served, self._virtual)
+        heappush(self._heap, (start + expected_bits, self._arrivals, start, waiter))
 
     def leave(self, waiter: Hashable) -> None:
         """Take *waiter* out of the line, if it is in it."""
@@ -93,7 +99,8 @@ class Total:
         while self._heap:
             entry = heappop(self._heap)
             if self._stands(entry):
-                self._virtual, _, waiter = entry
+                _, _, start, waiter = entry
+                self._virtual = max(self._virtual, start)
                 del self._places[waiter]
                 return waiter
         return None  # pragma: no cover  (wait_s said that somebody stands)
@@ -107,5 +114,5 @@ class Total:
     def __len__(self) -> int:
         return len(self._places)
 
-    def _stands(self, entry: tuple[float, int, Hashable]) -> bool:
-        return self._places.get(entry[2]) == entry[1]
+    def _stands(self, entry: tuple[float, int, float, Hashable]) -> bool:
+        return self._places.get(entry[3]) == entry[1]

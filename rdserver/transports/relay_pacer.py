@@ -43,7 +43,7 @@ class Pacer:
         self._clock = clock
         self._now = now
         self._delays: dict[Paced, IDelayedCall] = {}
-        self._held: set[Paced] = set()
+        self._held: dict[Paced, int] = {}  # with the size in bytes of its last read
         self._serving: IDelayedCall | None = None
         total.changed = self._total_changed
 
@@ -51,13 +51,12 @@ class Pacer:
         """Charge *flow* for what it moved, and hold it if that was all it may."""
         flow.meter.pay(size_bytes)
         if flow not in self._held:
-            self._check(flow)
+            self._check(flow, size_bytes)
 
     def leave(self, flow: Paced) -> None:
         """Forget *flow*: its session is over."""
-        if flow not in self._held:
+        if self._held.pop(flow, None) is None:
             return
-        self._held.discard(flow)
         self._total.leave(flow)
         delay = self._delays.pop(flow, None)
         if delay is not None:
@@ -65,29 +64,28 @@ class Pacer:
         if not len(self._total):
             self._stop_serving()
 
-    def _check(self, flow: Paced) -> None:
+    def _check(self, flow: Paced, last_bytes: int) -> None:
         now_s = self._now()
         if flow.meter.want(_ONE_READ_BYTES, now_s):
             self._release(flow)
             return
         if flow not in self._held:
-            self._held.add(flow)
+            self._held[flow] = last_bytes
             flow.hold()
         wait_s = flow.meter.own_wait_s(now_s)
         if wait_s:
             self._delays[flow] = self._clock.callLater(wait_s, self._own_wait_over, flow)
         else:
-            self._total.join(flow, flow.meter)
+            self._total.join(flow, flow.meter, 8.0 * last_bytes)
             self._serve_later()
 
     def _release(self, flow: Paced) -> None:
-        if flow in self._held:
-            self._held.discard(flow)
+        if self._held.pop(flow, None) is not None:
             flow.release()
 
     def _own_wait_over(self, flow: Paced) -> None:
         del self._delays[flow]
-        self._check(flow)
+        self._check(flow, self._held[flow])
 
     def _serve(self) -> None:
         self._serving = None
@@ -109,6 +107,3 @@ class Pacer:
     def _total_changed(self) -> None:
         self._stop_serving()
         self._serve_later()
-
-    def __len__(self) -> int:
-        return len(self._held)

@@ -32,8 +32,8 @@ class TotalTests(SynchronousTestCase):
     def test_in_turn(self) -> None:
         """Nobody is served before there is enough; then the first who came."""
         a, b = Payer(), Payer()
-        self.total.join("a", a)
-        self.total.join("b", b)
+        self.total.join("a", a, CHUNK_BITS)
+        self.total.join("b", b, CHUNK_BITS)
         self.assertIsNone(self.total.serve(0.0))
         self.assertEqual("a", self.serve())
         self.total.pay(a, CHUNK_BITS)
@@ -43,20 +43,38 @@ class TotalTests(SynchronousTestCase):
 
     def test_joined_twice(self) -> None:
         """Who stands in the line already is not in it twice."""
-        self.total.join("a", Payer())
-        self.total.join("a", Payer())
+        self.total.join("a", Payer(), CHUNK_BITS)
+        self.total.join("a", Payer(), CHUNK_BITS)
         self.assertEqual("a", self.serve())
         self.assertIsNone(self.total.wait_s(self.now_s))
 
     def test_least_served_first(self) -> None:
         """Who asks for little goes before who had much, whoever came first."""
         greedy, modest = Payer(), Payer()
-        self.total.join("someone", Payer())
+        self.total.join("someone", Payer(), CHUNK_BITS)
         self.total.pay(greedy, 10 * CHUNK_BITS)
         self.total.pay(modest, 800)
-        self.total.join("greedy", greedy)
-        self.total.join("modest", modest)
-        self.assertEqual(["someone", "modest", "greedy"], [self.serve() for _ in range(3)])
+        self.total.join("greedy", greedy, CHUNK_BITS)
+        self.total.join("modest", modest, 800)
+        self.assertEqual(["modest", "someone", "greedy"], [self.serve() for _ in range(3)])
+
+    def test_little_before_much(self) -> None:
+        """Among equally served ones who will want little goes first."""
+        self.total.join("transfer", Payer(), CHUNK_BITS)
+        self.total.join("click", Payer(), 40)
+        self.assertEqual(["click", "transfer"], [self.serve(), self.serve()])
+
+    def test_nobody_starves(self) -> None:
+        """Whoever wants little again and again has no more than an equal share."""
+        little, much = Payer(), Payer()
+        self.total.join("much", much, CHUNK_BITS)
+        self.total.join("little", little, 4000)
+        turns = 0
+        while self.serve() == "little":
+            self.total.pay(little, 4000)
+            self.total.join("little", little, 4000)
+            turns += 1
+        self.assertEqual(round(CHUNK_BITS / 4000), turns)
 
     def test_equal_shares(self) -> None:
         """Who takes more each time is served less often: bytes are shared, not turns."""
@@ -64,26 +82,26 @@ class TotalTests(SynchronousTestCase):
         sizes = {"small": CHUNK_BITS / 4, "big": CHUNK_BITS}
         moved = dict.fromkeys(payers, 0.0)
         for name, payer in payers.items():
-            self.total.join(name, payer)
+            self.total.join(name, payer, sizes[name])
         for _ in range(1000):
             name = str(self.serve())
             self.total.pay(payers[name], sizes[name])
             moved[name] += sizes[name]
-            self.total.join(name, payers[name])
+            self.total.join(name, payers[name], sizes[name])
         self.assertAlmostEqual(1.0, moved["small"] / moved["big"], 2)
 
     def test_the_past_is_forgotten(self) -> None:
         """What was moved while nobody had to wait is not held against anybody."""
         old, new = Payer(), Payer()
         self.total.pay(old, 1000 * CHUNK_BITS)
-        self.total.join("old", old)
-        self.total.join("new", new)
+        self.total.join("old", old, CHUNK_BITS)
+        self.total.join("new", new, CHUNK_BITS)
         self.assertEqual(["old", "new"], [self.serve(), self.serve()])
 
     def test_leave(self) -> None:
         """Who left is not served; leaving without standing in the line is harmless."""
-        self.total.join("a", Payer())
-        self.total.join("b", Payer())
+        self.total.join("a", Payer(), CHUNK_BITS)
+        self.total.join("b", Payer(), CHUNK_BITS)
         self.total.leave("a")
         self.total.leave("x")
         self.assertEqual("b", self.serve())
@@ -91,17 +109,17 @@ class TotalTests(SynchronousTestCase):
     def test_back_in_line(self) -> None:
         """Who left and came back stands where it came back."""
         a, b = Payer(), Payer()
-        self.total.join("a", a)
-        self.total.join("b", b)
+        self.total.join("a", a, CHUNK_BITS)
+        self.total.join("b", b, CHUNK_BITS)
         self.total.leave("a")
-        self.total.join("a", a)
+        self.total.join("a", a, CHUNK_BITS)
         self.assertEqual(["b", "a"], [self.serve(), self.serve()])
 
     def test_those_who_left_take_no_memory(self) -> None:
         """However many came and went, what is kept stays small."""
-        self.total.join("patient", Payer())
+        self.total.join("patient", Payer(), CHUNK_BITS)
         for number in range(1000):
-            self.total.join(number, Payer())
+            self.total.join(number, Payer(), CHUNK_BITS)
             self.total.leave(number)
         self.assertLess(len(self.total._heap), 100)
         self.assertEqual("patient", self.serve())
@@ -110,7 +128,7 @@ class TotalTests(SynchronousTestCase):
         """Without a limit who still waits is served at once, and nothing is counted."""
         payer = Payer()
         self.total.pay(payer, 10**12)
-        self.total.join("a", payer)
+        self.total.join("a", payer, CHUNK_BITS)
         self.total.set_rate(None, 0.0)
         self.assertEqual(0.0, self.total.wait_s(0.0))
         self.assertEqual("a", self.total.serve(0.0))
@@ -123,7 +141,7 @@ class TotalTests(SynchronousTestCase):
         changes: list[str] = []
         self.total.changed = lambda: changes.append("changed")
         self.total.pay(Payer(), RATE)
-        self.total.join("a", Payer())
+        self.total.join("a", Payer(), CHUNK_BITS)
         slow = self.total.wait_s(0.0)
         self.total.set_rate(4 * RATE, 0.0)
         self.assertLess(self.total.wait_s(0.0), slow / 3)
