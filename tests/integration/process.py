@@ -163,6 +163,7 @@ class ServerProcess:
 
     def spawn(self) -> None:
         """Start the process and wait for nothing."""
+        self._said_before = len(self.log())
         with open(self.folder / "log", "ab") as log:
             self._process = subprocess.Popen(
                 self.command(),
@@ -175,7 +176,7 @@ class ServerProcess:
 
     def start(self) -> ServerProcess:
         """
-        Start, and return once the server answers on all its ports.
+        Start, and return once the server says that it is ready, on all its ports.
 
         Ports of our own choice are chosen anew if somebody took one meanwhile.
 
@@ -183,7 +184,7 @@ class ServerProcess:
         """
         for _ in range(5):
             self.spawn()
-            if self._wait_until_it_answers():
+            if self._wait_until_ready():
                 return self
             self.kill()
             if not (self._moves and "already taken" in self.log()):
@@ -191,12 +192,13 @@ class ServerProcess:
             self.ports = free_ports()
         raise RuntimeError(f"the server did not start:\n{self.log()}")
 
-    def _wait_until_it_answers(self) -> bool:
+    def _wait_until_ready(self) -> bool:
         wanted = self._plain_ports()
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline and self.is_running():
-            if all(map(self._accepts, wanted)):
-                return True
+            # The ports accept a little before: they are bound first of all.
+            if " is ready" in self.log()[self._said_before :]:
+                return all(map(self._accepts, wanted))
             time.sleep(0.02)
         return False
 
