@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from queue import SimpleQueue
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.testing import MemoryReactorClock
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
@@ -172,3 +177,57 @@ def settle(*connections: FakeTCP) -> None:
     busy = True
     while busy:
         busy = sum(connection.turn() for connection in connections) > 0
+
+
+class FakeReactor(MemoryReactorClock):
+    """
+    Twisted's reactor without a network, with UDP ports and calls from threads.
+
+    :ivar udp: the UDP ports that are open, as (interface, protocol).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.udp: list[tuple[str, Any]] = []
+        self._from_threads: SimpleQueue[Callable[[], object]] = SimpleQueue()
+
+    def listenUDP(  # noqa: N802
+        self, port: int, protocol: Any, interface: str = "", maxPacketSize: int = 8192
+    ) -> FakeUDP:
+        opened = FakeUDP(self, interface, protocol)
+        self.udp.append((interface, protocol))
+        protocol.makeConnection(opened)
+        return opened
+
+    def callFromThread(self, call: Callable[..., object], *args: Any) -> None:  # noqa: N802
+        self._from_threads.put(partial(call, *args))
+
+    def run_until(self, condition: Callable[[], object], timeout_s: float = 5.0) -> None:
+        """Make the calls that threads asked for, until *condition* is true."""
+        while not condition():
+            self._from_threads.get(timeout=timeout_s)()
+
+
+class FakeUDP:
+    """
+    An open UDP port of :class:`FakeReactor`.
+
+    :ivar sent: what was sent, and to whom.
+    :ivar error: what sending raises.
+    """
+
+    def __init__(self, reactor: FakeReactor, interface: str, protocol: Any) -> None:
+        self._reactor = reactor
+        self._opened = (interface, protocol)
+        self.sent: list[tuple[bytes, tuple[str, int]]] = []
+        self.error: Exception | None = None
+
+    def write(self, data: bytes, to: tuple[str, int]) -> None:
+        if self.error is not None:
+            raise self.error
+        self.sent.append((data, to))
+
+    def stopListening(self) -> Deferred[None]:  # noqa: N802
+        self._reactor.udp.remove(self._opened)
+        self._opened[1].doStop()
+        return succeed(None)
