@@ -23,6 +23,7 @@ import rdserver
 ROOT = Path(rdserver.__file__).parent.parent
 START_S = 20.0
 STOP_S = 15.0
+_READY = " is ready, "
 
 _PRELUDE = """\
 import ctypes, signal, sys
@@ -151,6 +152,7 @@ class ServerProcess:
         self._environment = environment(folder, extra)
         self._wrapper = list(wrapper)
         self._process: subprocess.Popen[bytes] | None = None
+        self._starts = 0
 
     def command(self) -> list[str]:
         """Return the command line."""

@@ -24,7 +24,11 @@ def fresh_host() -> str:
 
 
 class Stream:
-    """A TCP connection on which frames are spoken, until it turns raw."""
+    """
+    A TCP connection on which frames are spoken, until it turns raw.
+
+    :ivar address: this end's.
+    """
 
     def __init__(self, ports: Ports, port: int, local: tuple[str, int] = ("", 0)) -> None:
         family = socket.AF_INET6 if ":" in ports.host else socket.AF_INET
@@ -39,13 +43,9 @@ class Stream:
         except OSError:
             self.socket.close()
             raise
+        self.address = Address(*self.socket.getsockname()[:2])
         self._decoder = FrameDecoder(1 << 24)
         self._frames: deque[bytes] = deque()
-
-    @property
-    def address(self) -> Address:
-        """Return this end's address."""
-        return Address(*self.socket.getsockname()[:2])
 
     def send(self, message: pb.RendezvousMessage) -> None:
         """Send one message in a frame."""
@@ -95,9 +95,12 @@ class Stream:
     def is_closed(self, timeout_s: float = REPLY_S) -> bool:
         """Return whether the server closes in time without saying anything more."""
         try:
-            return self.receive_frame(timeout_s) is None
+            closed = self.receive_frame(timeout_s) is None
         except TimeoutError:
             return False
+        if closed:
+            self.close()
+        return closed
 
     def close(self) -> None:
         """Close this end."""
