@@ -10,8 +10,8 @@ from typing import Any
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionAborted, ConnectionDone
-from twisted.internet.testing import MemoryReactorClock
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
 READ_BYTES = 64 * 1024
@@ -191,15 +191,13 @@ class FakeReactor(MemoryReactorClock):
         self.udp: list[tuple[str, Any]] = []
         self._from_threads: SimpleQueue[Callable[[], object]] = SimpleQueue()
 
-    def listenUDP(  # noqa: N802
-        self, port: int, protocol: Any, interface: str = "", maxPacketSize: int = 8192
-    ) -> FakeUDP:
+    def listenUDP(self, port: int, protocol: Any, interface: str = "") -> FakeUDP:
         opened = FakeUDP(self, interface, protocol)
         self.udp.append((interface, protocol))
         protocol.makeConnection(opened)
         return opened
 
-    def callFromThread(self, call: Callable[..., object], *args: Any) -> None:  # noqa: N802
+    def callFromThread(self, call: Callable[..., object], *args: Any) -> None:
         self._from_threads.put(partial(call, *args))
 
     def run_until(self, condition: Callable[[], object], timeout_s: float = 5.0) -> None:
@@ -227,7 +225,7 @@ class FakeUDP:
             raise self.error
         self.sent.append((data, to))
 
-    def stopListening(self) -> Deferred[None]:  # noqa: N802
+    def stopListening(self) -> Deferred[None]:
         self._reactor.udp.remove(self._opened)
         self._opened[1].doStop()
         return succeed(None)
