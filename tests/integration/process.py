@@ -23,7 +23,6 @@ import rdserver
 ROOT = Path(rdserver.__file__).parent.parent
 START_S = 20.0
 STOP_S = 15.0
-_READY = " is ready, "
 
 _PRELUDE = """\
 import ctypes, signal, sys
@@ -152,7 +151,7 @@ class ServerProcess:
         self._environment = environment(folder, extra)
         self._wrapper = list(wrapper)
         self._process: subprocess.Popen[bytes] | None = None
-        self._starts = 0
+        self._said_before = 0
 
     def command(self) -> list[str]:
         """Return the command line."""
@@ -195,22 +194,20 @@ class ServerProcess:
         raise RuntimeError(f"the server did not start:\n{self.log()}")
 
     def _wait_until_ready(self) -> bool:
-        wanted = self._plain_ports()
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline and self.is_running():
             # The ports accept a little before: they are bound first of all.
             if " is ready" in self.log()[self._said_before :]:
-                return all(map(self._accepts, wanted))
+                return all(map(self._accepts, self._plain_ports()))
             time.sleep(0.02)
         return False
 
     def _plain_ports(self) -> list[int]:
-        roles = {
-            "--role=id": Ports(self.ports.main, 0),
-            "--role=relay": Ports(0, self.ports.relay),
-        }
-        role = next((roles[o] for o in self._options if o in roles), self.ports)
-        return role.plain_tcp
+        if "--role=id" in self._options:
+            return Ports(self.ports.main, 0).plain_tcp
+        if "--role=relay" in self._options:
+            return Ports(0, self.ports.relay).plain_tcp
+        return self.ports.plain_tcp
 
     def _accepts(self, port: int) -> bool:
         try:
