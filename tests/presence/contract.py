@@ -1,0 +1,104 @@
+"""What every Presence must do.  A mixin: trial would run a TestCase wherever imported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from rdserver.presence.interface import Presence
+from rdserver.storage.interface import StoredPeer
+from rdserver.wire.address import Address
+
+_Mixin = SynchronousTestCase if TYPE_CHECKING else object
+
+ALICE = StoredPeer("123456789", bytes(16), b"machine", bytes(32), "192.0.2.1")
+HOME = Address("192.0.2.1", 5001)
+AWAY = Address("198.51.100.1", 5002)
+
+
+class PresenceContract(_Mixin):
+    def make_presence(self, clock: Clock) -> Presence:
+        raise NotImplementedError
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.presence = self.make_presence(self.clock)
+
+    def test_unknown(self) -> None:
+        """A device that nobody spoke of is not there."""
+        self.assertIsNone(self.presence.get(ALICE.id))
+        self.assertEqual(0, len(self.presence))
+
+    def test_remembered(self) -> None:
+        """A device taken in from storage is known, offline and nowhere, even at time 0."""
+        peer = self.presence.remember(ALICE)
+        self.assertIs(peer, self.presence.get(ALICE.id))
+        self.assertEqual((ALICE, None), (peer.stored, peer.route))
+        self.assertFalse(self.presence.is_online(peer))
+
+    def test_remembered_late(self) -> None:
+        """What storage says late does not replace what the device has proved meanwhile."""
+        renewed = evolve(ALICE, pk=b"\x01" * 32)
+        self.presence.confirm(renewed, HOME)
+        peer = self.presence.remember(ALICE)
+        self.assertEqual((renewed, HOME), (peer.stored, peer.route))
+        self.assertTrue(self.presence.is_online(peer))
+
+    def test_confirmed(self) -> None:
+        """A device that proved itself is online where it did; the newest proof counts."""
+        self.presence.confirm(ALICE, HOME)
+        renewed = evolve(ALICE, pk=b"\x01" * 32)
+        peer = self.presence.confirm(renewed, AWAY)
+        self.assertEqual((renewed, AWAY), (peer.stored, peer.route))
+        self.assertTrue(self.presence.is_online(peer))
+        self.assertEqual(1, len(self.presence))
+
+    def test_online_for_30_s(self) -> None:
+        """At 29.9 s it is online, at 30.0 s not; a sign of life starts it again."""
+        peer = self.presence.confirm(ALICE, HOME)
+        self.clock.advance(29.9)
+        self.assertTrue(self.presence.is_online(peer))
+        self.presence.refresh(peer, AWAY)
+        self.assertEqual(AWAY, peer.route)
+        self.clock.advance(29.9)
+        self.assertTrue(self.presence.is_online(peer))
+        self.clock.advance(0.1)
+        self.assertFalse(self.presence.is_online(peer))
+
+    def test_three_tries(self) -> None:
+        """Three RegisterPk in quick succession pass, then it takes 7 s of silence."""
+        peer = self.presence.confirm(ALICE, HOME)
+        self.assertEqual([True] * 3, [self.presence.try_register(peer) for _ in range(3)])
+        self.clock.advance(6.9)
+        self.assertFalse(self.presence.try_register(peer))
+        self.clock.advance(0.1)
+        self.assertTrue(self.presence.try_register(peer))
+
+    def test_steady_tries(self) -> None:
+        """The silence is what counts: one every 6.9 s is refused from the fourth on."""
+        peer = self.presence.confirm(ALICE, HOME)
+        passed = []
+        for _ in range(4):
+            passed.append(self.presence.try_register(peer))
+            self.clock.advance(6.9)
+        self.assertEqual([True, True, True, False], passed)
+
+    def test_sweep(self) -> None:
+        """A device is forgotten ten minutes after its last sign of life, not before."""
+        active = self.presence.confirm(ALICE, HOME)
+        self.presence.remember(evolve(ALICE, id="stored-only"))
+        self.clock.advance(300)
+        self.presence.refresh(active, HOME)
+        self.clock.advance(300)
+        self.presence.sweep()
+        self.assertEqual(2, len(self.presence))
+        self.clock.advance(0.1)
+        self.presence.sweep()
+        self.assertIsNone(self.presence.get("stored-only"))
+        self.assertIsNotNone(self.presence.get(ALICE.id))
+        self.clock.advance(300)
+        self.presence.sweep()
+        self.assertEqual(0, len(self.presence))
