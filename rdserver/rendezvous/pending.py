@@ -135,10 +135,12 @@ class PendingTable:
         return None
 
     def re_encoded(self, disguise: bytes, peer_id: str, sender: Address) -> Pending | None:
-        """Return the entry of the address in *disguise* that waits for *peer_id*."""
+        """Return the entry of the address in *disguise* that waits to reach *peer_id*."""
         waiting = self._by_address.get(decode_address(disguise), {})
         for pending in waiting.values():
-            if pending.peer_id == peer_id and self._is_from_peer(pending, sender):
+            if (pending.kind, pending.peer_id) != (Kind.PUNCH, peer_id):
+                continue
+            if self._is_from_peer(pending, sender):
                 return pending
         return None
 

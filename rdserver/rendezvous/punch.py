@@ -152,7 +152,7 @@ class Punching:
         local = message.local_addr
         peer_id = pb.text(local.id)
         pending = self._with.pending.re_encoded(local.socket_addr, peer_id, sender.address)
-        if pending is None or not _is_answer_of(pending, local.id):
+        if pending is None:
             return self._with.nobody_waits(sender)
         response = pb.PunchHoleResponse(
             socket_addr=local.local_addr,

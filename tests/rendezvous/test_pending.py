@@ -77,6 +77,13 @@ class PendingTableTests(PendingCase):
         self.table.close(2)
         self.assert_empty()
 
+    def test_same_address_other_kind(self) -> None:
+        """An answer to a punch passes by one who waits for a relay from there."""
+        self.open(Stream(1, ALICE), kind=Kind.RELAY)
+        punching = self.open(Stream(2, ALICE))
+        again = encode_address(ALICE, 99)
+        self.assertIs(punching, self.table.re_encoded(again, BOB_ID, BOB_TCP))
+
     def test_any_form_of_address(self) -> None:
         """The entry is found by what others read in the disguise, zone or not."""
         for host in ("fe80::1%eth0", "2001:DB8::00:1", "192.0.2.1"):

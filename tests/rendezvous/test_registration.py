@@ -230,6 +230,14 @@ class RowTests(RoomsTests):
         self.assertEqual("OK", self.register())
         self.assertFalse(self.heartbeat())
 
+    def test_unchanged(self) -> None:
+        """A device that only storage knows registers as it did: nothing is written."""
+        self.put()
+        self.store.asked.clear()
+        self.assertEqual("OK", self.register())
+        self.assertEqual([f"find {BOB_ID}"], self.store.asked)
+        self.assertTrue(self.is_online())
+
     def test_guid_stays(self) -> None:
         """A registration keeps the row's guid."""
         self.put()
