@@ -69,6 +69,91 @@ BYTES_FIELDS: dict[int, tuple[str, list[int]]] = {
 }
 
 
+# Samples by the beginning of their description, built from their fields.
+BUILT = {
+    "RegisterPeer{": pb.RendezvousMessage(
+        register_peer=pb.RegisterPeer(id=b"123456789", serial=3)
+    ),
+    "RegisterPeerResponse{request_pk true}": pb.RendezvousMessage(
+        register_peer_response=pb.RegisterPeerResponse(request_pk=True)
+    ),
+    "RegisterPk{": pb.RendezvousMessage(
+        register_pk=pb.RegisterPk(id=b"123456789", uuid=b"uuid-0001", pk=b"\x01\x02\x03")
+    ),
+    "RegisterPkResponse{OK}": pb.RendezvousMessage(
+        register_pk_response=pb.RegisterPkResponse(result=pb.RegisterPkResponse.OK)
+    ),
+    "RegisterPkResponse{OK, keep_alive": pb.RendezvousMessage(
+        register_pk_response=pb.RegisterPkResponse(keep_alive=60)
+    ),
+    "PunchHoleRequest{": pb.RendezvousMessage(
+        punch_hole_request=pb.PunchHoleRequest(
+            id=b"123456789",
+            nat_type=pb.ASYMMETRIC,
+            licence_key=b"k",
+            version=b"1.4.9",
+            udp_port=40000,
+            force_relay=True,
+        )
+    ),
+    "PunchHole{": pb.RendezvousMessage(
+        punch_hole=pb.PunchHole(
+            socket_addr=b"\x7c\x52",
+            relay_server=b"r",
+            nat_type=pb.SYMMETRIC,
+            udp_port=40000,
+            force_relay=True,
+        )
+    ),
+    "PunchHoleResponse ID_NOT_EXIST": pb.RendezvousMessage(
+        punch_hole_response=pb.PunchHoleResponse(failure=pb.PunchHoleResponse.ID_NOT_EXIST)
+    ),
+    'PunchHoleResponse{other_failure "no"}': pb.RendezvousMessage(
+        punch_hole_response=pb.PunchHoleResponse(other_failure=b"no")
+    ),
+    'PunchHoleResponse{socket_addr "a", is_local': pb.RendezvousMessage(
+        punch_hole_response=pb.PunchHoleResponse(socket_addr=b"a", is_local=True)
+    ),
+    'PunchHoleResponse{socket_addr "a", nat_type': pb.RendezvousMessage(
+        punch_hole_response=pb.PunchHoleResponse(socket_addr=b"a", nat_type=pb.UNKNOWN_NAT)
+    ),
+    "RequestRelay{": pb.RendezvousMessage(
+        request_relay=pb.RequestRelay(
+            id=b"123456789", uuid=b"u", relay_server=b"r", secure=True
+        )
+    ),
+    'RelayResponse{uuid "u"': pb.RendezvousMessage(
+        relay_response=pb.RelayResponse(
+            uuid=b"u", relay_server=b"r", id=b"123456789", version=b"1.4.9"
+        )
+    ),
+    "RelayResponse{refuse_reason": pb.RendezvousMessage(
+        relay_response=pb.RelayResponse(refuse_reason=b"x")
+    ),
+    "TestNatResponse{port 40000}": pb.RendezvousMessage(
+        test_nat_response=pb.TestNatResponse(port=40000)
+    ),
+    "TestNatResponse{port 40000, cu": pb.RendezvousMessage(
+        test_nat_response=pb.TestNatResponse(
+            port=40000, cu=pb.ConfigUpdate(serial=5, rendezvous_servers=[b"a.b"])
+        )
+    ),
+    "OnlineRequest{": pb.RendezvousMessage(
+        online_request=pb.OnlineRequest(id=b"me", peers=[b"111111111", b"222222222"])
+    ),
+    "OnlineResponse{": pb.RendezvousMessage(
+        online_response=pb.OnlineResponse(states=b"\x80")
+    ),
+    "HealthCheck{": pb.RendezvousMessage(hc=pb.HealthCheck(token=b"tok")),
+    "HttpProxyResponse{": pb.RendezvousMessage(
+        http_proxy_response=pb.HttpProxyResponse(status=200, body=b"{}")
+    ),
+    "SoftwareUpdate{": pb.RendezvousMessage(
+        software_update=pb.SoftwareUpdate(url=b"1.1.9")
+    ),
+}
+
+
 class SampleTests(SynchronousTestCase):
     """The sample encodings of section 2.6."""
 
@@ -80,99 +165,9 @@ class SampleTests(SynchronousTestCase):
                 encoded, pb.encode(pb.decode(bytes.fromhex(encoded))).hex(), name
             )
 
-    def built(self) -> dict[str, pb.RendezvousMessage]:
-        """Samples by the beginning of their description, built from their fields."""
-        message = pb.RendezvousMessage
-        return {
-            "RegisterPeer{": message(
-                register_peer=pb.RegisterPeer(id=b"123456789", serial=3)
-            ),
-            "RegisterPeerResponse{request_pk true}": message(
-                register_peer_response=pb.RegisterPeerResponse(request_pk=True)
-            ),
-            "RegisterPk{": message(
-                register_pk=pb.RegisterPk(
-                    id=b"123456789", uuid=b"uuid-0001", pk=b"\x01\x02\x03"
-                )
-            ),
-            "RegisterPkResponse{OK}": message(
-                register_pk_response=pb.RegisterPkResponse(result=pb.RegisterPkResponse.OK)
-            ),
-            "RegisterPkResponse{OK, keep_alive": message(
-                register_pk_response=pb.RegisterPkResponse(keep_alive=60)
-            ),
-            "PunchHoleRequest{": message(
-                punch_hole_request=pb.PunchHoleRequest(
-                    id=b"123456789",
-                    nat_type=pb.ASYMMETRIC,
-                    licence_key=b"k",
-                    version=b"1.4.9",
-                    udp_port=40000,
-                    force_relay=True,
-                )
-            ),
-            "PunchHole{": message(
-                punch_hole=pb.PunchHole(
-                    socket_addr=b"\x7c\x52",
-                    relay_server=b"r",
-                    nat_type=pb.SYMMETRIC,
-                    udp_port=40000,
-                    force_relay=True,
-                )
-            ),
-            "PunchHoleResponse ID_NOT_EXIST": message(
-                punch_hole_response=pb.PunchHoleResponse(
-                    failure=pb.PunchHoleResponse.ID_NOT_EXIST
-                )
-            ),
-            'PunchHoleResponse{other_failure "no"}': message(
-                punch_hole_response=pb.PunchHoleResponse(other_failure=b"no")
-            ),
-            'PunchHoleResponse{socket_addr "a", is_local': message(
-                punch_hole_response=pb.PunchHoleResponse(socket_addr=b"a", is_local=True)
-            ),
-            'PunchHoleResponse{socket_addr "a", nat_type': message(
-                punch_hole_response=pb.PunchHoleResponse(
-                    socket_addr=b"a", nat_type=pb.UNKNOWN_NAT
-                )
-            ),
-            "RequestRelay{": message(
-                request_relay=pb.RequestRelay(
-                    id=b"123456789", uuid=b"u", relay_server=b"r", secure=True
-                )
-            ),
-            'RelayResponse{uuid "u"': message(
-                relay_response=pb.RelayResponse(
-                    uuid=b"u", relay_server=b"r", id=b"123456789", version=b"1.4.9"
-                )
-            ),
-            "RelayResponse{refuse_reason": message(
-                relay_response=pb.RelayResponse(refuse_reason=b"x")
-            ),
-            "TestNatResponse{port 40000}": message(
-                test_nat_response=pb.TestNatResponse(port=40000)
-            ),
-            "TestNatResponse{port 40000, cu": message(
-                test_nat_response=pb.TestNatResponse(
-                    port=40000, cu=pb.ConfigUpdate(serial=5, rendezvous_servers=[b"a.b"])
-                )
-            ),
-            "OnlineRequest{": message(
-                online_request=pb.OnlineRequest(
-                    id=b"me", peers=[b"111111111", b"222222222"]
-                )
-            ),
-            "OnlineResponse{": message(online_response=pb.OnlineResponse(states=b"\x80")),
-            "HealthCheck{": message(hc=pb.HealthCheck(token=b"tok")),
-            "HttpProxyResponse{": message(
-                http_proxy_response=pb.HttpProxyResponse(status=200, body=b"{}")
-            ),
-            "SoftwareUpdate{": message(software_update=pb.SoftwareUpdate(url=b"1.1.9")),
-        }
-
     def test_built_from_fields(self) -> None:
         """Messages built from the listed values encode to the listed bytes."""
-        for name, built in self.built().items():
+        for name, built in BUILT.items():
             self.assertEqual(message(name).hex(), pb.encode(built).hex(), name)
 
     def test_results_and_failures(self) -> None:
