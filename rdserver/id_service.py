@@ -190,6 +190,8 @@ class IdServer(MultiService):
             stream.finish()
         if self._outlet.open_streams():
             await deferLater(self._reactor, _FLUSH_S, lambda: None)
+        for stream in self._outlet.open_streams():
+            stream.abort()
         if self.running:
             self._log.info("ID server stops")
             await maybeDeferred(super().stopService)

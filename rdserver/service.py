@@ -64,7 +64,7 @@ class Server(MultiService):
     def startService(self) -> None:
         _raise_descriptor_limit()
         for warning in (*self._config.warnings, *_doubts(self._config)):
-            self._log.warn("{warning}", warning=warning)
+            self._log.warn("{line}", line=warning)
         with self._refusing():
             super().startService()
         for line in self._hello():
@@ -144,6 +144,7 @@ def _raise_descriptor_limit() -> None:
 
 
 def _logs_elsewhere(options: ProgramOptions) -> bool:
-    """Return whether the operator told twistd where and how to log."""
+    """Return whether twistd was told how to log, or has no standard output (a daemon)."""
     twistd: Mapping[str, object] = options.parent or {}
-    return any(twistd.get(name) for name in ("logfile", "logger", "syslog"))
+    told = any(twistd.get(name) for name in ("logfile", "logger", "syslog"))
+    return told or not twistd.get("nodaemon")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
@@ -183,19 +184,38 @@ class FakeReactor(MemoryReactorClock):
     """
     Twisted's reactor without a network, with UDP ports and calls from threads.
 
-    :ivar udp: the UDP ports that are open, as (interface, protocol).
+    Sockets that it is given stay open until their port is closed; nobody reads them.
+
+    :ivar ports: the ports that are open.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.udp: list[tuple[str, Any]] = []
+        self.ports: list[FakePort] = []
         self._from_threads: SimpleQueue[Callable[[], object]] = SimpleQueue()
 
-    def listenUDP(self, port: int, protocol: Any, interface: str = "") -> FakeUDP:
-        opened = FakeUDP(self, interface, protocol)
-        self.udp.append((interface, protocol))
-        protocol.makeConnection(opened)
-        return opened
+    def listenUDP(self, port: int, protocol: Any, interface: str = "") -> FakePort:
+        return self._listening(FakePort(self, protocol, interface))
+
+    def adoptStreamPort(  # noqa: N802
+        self, fileno: int, family: Any, factory: Any
+    ) -> FakePort:
+        kept = socket.fromfd(fileno, family, socket.SOCK_STREAM)
+        return self._open(FakePort(self, factory, kept=kept))
+
+    def adoptDatagramPort(  # noqa: N802
+        self, fileno: int, family: Any, protocol: Any, size: int = 8192
+    ) -> FakePort:
+        kept = socket.fromfd(fileno, family, socket.SOCK_DGRAM)
+        return self._listening(FakePort(self, protocol, kept=kept))
+
+    def _listening(self, port: FakePort) -> FakePort:
+        port.served.makeConnection(port)
+        return self._open(port)
+
+    def _open(self, port: FakePort) -> FakePort:
+        self.ports.append(port)
+        return port
 
     def callFromThread(self, call: Callable[..., object], *args: Any) -> None:
         self._from_threads.put(partial(call, *args))
@@ -206,17 +226,28 @@ class FakeReactor(MemoryReactorClock):
             self._from_threads.get(timeout=timeout_s)()
 
 
-class FakeUDP:
+class FakePort:
     """
-    An open UDP port of :class:`FakeReactor`.
+    An open port of :class:`FakeReactor`.
 
-    :ivar sent: what was sent, and to whom.
+    :ivar served: the factory, or the protocol of a UDP port.
+    :ivar sent: the datagrams that were sent, and to whom.
     :ivar error: what sending raises.
     """
 
-    def __init__(self, reactor: FakeReactor, interface: str, protocol: Any) -> None:
+    maxThroughput = 0  # noqa: N815
+
+    def __init__(
+        self,
+        reactor: FakeReactor,
+        served: Any,
+        interface: str = "",
+        kept: socket.socket | None = None,
+    ) -> None:
         self._reactor = reactor
-        self._opened = (interface, protocol)
+        self._kept = kept
+        self.served = served
+        self.interface = interface
         self.sent: list[tuple[bytes, tuple[str, int]]] = []
         self.error: Exception | None = None
 
@@ -226,6 +257,9 @@ class FakeUDP:
         self.sent.append((data, to))
 
     def stopListening(self) -> Deferred[None]:
-        self._reactor.udp.remove(self._opened)
-        self._opened[1].doStop()
+        self._reactor.ports.remove(self)
+        if self._kept is not None:
+            self._kept.close()
+        if self.served.__dict__.get("transport") is self:
+            self.served.doStop()
         return succeed(None)

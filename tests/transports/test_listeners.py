@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import gc
 import os
 import socket
 from typing import Any
@@ -23,35 +21,11 @@ from rdserver.transports.listeners import (
     bind,
     receive_buffer,
 )
+from tests.transports.sockets import KINDS, family_of, free_ports, has_ipv6, open_sockets
 
-TCP, UDP = socket.SOCK_STREAM, socket.SOCK_DGRAM
-KINDS = {"TCP": TCP, "UDP": UDP}
+TCP, UDP = KINDS["TCP"], KINDS["UDP"]
 NOT_OURS = "192.0.2.1"
 SHARED = (socket.SO_REUSEADDR, socket.SO_REUSEPORT)
-
-
-def family_of(host: str) -> socket.AddressFamily:
-    """Return the family of an address."""
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
-
-
-def has_ipv6() -> bool:
-    """Return whether this machine can talk to itself by IPv6."""
-    try:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
-
-
-def open_sockets() -> set[str]:
-    """Return the names of the sockets that this process has open."""
-    folder, found = "/proc/self/fd", set()
-    for name in os.listdir(folder):
-        with contextlib.suppress(FileNotFoundError):  # the listing itself
-            found.add(os.readlink(f"{folder}/{name}"))
-    return {name for name in found if name.startswith("socket:")}
 
 
 class SocketCase(SynchronousTestCase):
@@ -64,27 +38,12 @@ class SocketCase(SynchronousTestCase):
     def setUp(self) -> None:
         if not has_ipv6():
             raise SkipTest("needs IPv6")
-        gc.collect()  # what other tests forgot must not be closed while we count
-        self.port = self.free_port()
+        self.port = free_ports(1)
 
     def keep(self, sock: socket.socket) -> socket.socket:
         """Close the socket when the test ends."""
         self.addCleanup(sock.close)
         return sock
-
-    def free_port(self) -> int:
-        """Return a port that is free by TCP and by UDP."""
-        for _ in range(50):
-            with socket.socket(socket.AF_INET6, TCP) as tcp:
-                tcp.bind(("::", 0))
-                port: int = tcp.getsockname()[1]
-                with socket.socket(socket.AF_INET6, UDP) as udp:
-                    try:
-                        udp.bind(("::", port))
-                    except OSError:
-                        continue
-                    return port
-        raise AssertionError("no free port found")
 
     def occupy(
         self, kind: socket.SocketKind, host: str, *options: int, listening: bool = True

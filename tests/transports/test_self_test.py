@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from rdserver.transports.self_test import EVERY_S, SILENCE_S, Health, SelfTest
 from rdserver.wire import pb
-from tests.fakes import FakeReactor, FakeUDP
+from tests.fakes import FakePort, FakeReactor
 
 TARGET = ("127.0.0.1", 21116)
 ANSWER = b"\xa2\x01\x02\x08\x05"
@@ -34,12 +34,12 @@ class SelfTestTests(SynchronousTestCase):
     def stop(self, test: SelfTest) -> None:
         """Stop it; nothing is left open, and nothing to be called."""
         self.successResultOf(test.stopService())
-        self.assertEqual(([], []), (self.reactor.udp, self.reactor.getDelayedCalls()))
+        self.assertEqual(([], []), (self.reactor.ports, self.reactor.getDelayedCalls()))
 
-    def port(self, test: SelfTest) -> FakeUDP:
+    def port(self, test: SelfTest) -> FakePort:
         """Return the port it asks from."""
         port = test.transport
-        assert isinstance(port, FakeUDP)
+        assert isinstance(port, FakePort)
         return port
 
     def wait(self, seconds: float, test: SelfTest, answered: bool = False) -> None:
@@ -80,7 +80,7 @@ class SelfTestTests(SynchronousTestCase):
         """It asks from the family of the address."""
         for host, interface in (("192.0.2.1", "0.0.0.0"), ("2001:db8::1", "::")):
             test = self.start((host, 9))
-            self.assertEqual(interface, self.reactor.udp[0][0])
+            self.assertEqual(interface, self.reactor.ports[0].interface)
             self.stop(test)
 
     def test_healthy(self) -> None:
