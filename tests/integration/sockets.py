@@ -75,10 +75,10 @@ class Stream:
         frame = self.receive_frame(timeout_s)
         return None if frame is None else pb.decode(frame)
 
-    def receive_exactly(self, size: int) -> bytes:
+    def receive_exactly(self, size: int, timeout_s: float = REPLY_S) -> bytes:
         """Return the next *size* raw bytes, or fewer if the server closes before."""
         data = self._decoder.take_rest()
-        self.socket.settimeout(REPLY_S)
+        self.socket.settimeout(timeout_s)
         while len(data) < size:
             more = self._read()
             if not more:
