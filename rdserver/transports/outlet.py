@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from rdserver.notices import Notices
-from rdserver.rendezvous.effects import Answer, Close, Effects, Outcome, Send, StreamId
+from rdserver.rendezvous.effects import Answer, Effects, Outcome, Send, StreamId
 from rdserver.rendezvous.events import Event
 from rdserver.wire import pb
 from rdserver.wire.address import Address
@@ -66,7 +66,7 @@ class Outlet:
                 continue
             if isinstance(effect, Answer):
                 stream.send(effect.message)
-            elif isinstance(effect, Close):
+            else:
                 stream.finish()
 
     def settle(self, outcome: Outcome) -> Deferred[None] | None:
