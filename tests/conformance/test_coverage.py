@@ -13,12 +13,10 @@ HERE = Path(__file__).parent
 
 NOT_YET: dict[str, str] = {
     "WebSocket": "19-28 81 140-142",
-    "asked of the rooms with a clock": "144 145 149 154",
     "KeyExchange": "181-194",
     "registration over a stream": "100 119 195-208",
     "UDP NAT test, UDP punch, IPv6, forced relay": "209-221",
     "features of the Pro server": "222-240",
-    "the process itself": "241-242",
 }
 """By what they wait for.  Of 171 and 180 the WebSocket ports are not tested yet."""
 
