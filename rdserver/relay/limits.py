@@ -22,8 +22,13 @@ PARTNER_WAIT_S = 30.0
 EARLY_BYTES = 64 * 1024
 """When a waiting connection has sent this much it is not read further (section 4.9)."""
 
-LINGER_S = 10.0
-"""After a session ended: time for the rest to leave and for the other side to close."""
+LINGER_S = 30.0
+"""
+After a session ended: time for the rest to leave and for the other side to close.
+
+As long as a session may be silent, for cutting a reader that only stalls (a phone
+between two cells) costs it all that the kernel still holds, which may be megabytes.
+"""
 
 SILENCE_S = 30
 """A session ends after more than so many whole seconds without a byte (section 4.5)."""

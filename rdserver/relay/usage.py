@@ -20,8 +20,8 @@ _LINE = (
     "in {seconds:.0f} s: {reason}"
 )
 _HELD_BACK = " (and {held_back} more before)"
-_LINES_PER_S = 20.0
-_LINES_BURST_S = 10.0
+_LINES_PER_S = 1.0
+_LINES_BURST_S = 100.0
 
 
 class EndReason(StrEnum):
@@ -119,8 +119,8 @@ class SessionLog:
     """
     One line for each finished session, but no flood of them.
 
-    Who may use the relay is not always known (``--relay-auth open``), so more than some
-    20 lines a second are held back; the next one says how many.
+    Who may use the relay is not always known (``--relay-auth open``), so behind a burst
+    of some hundred only one line a second is written; it says how many were held back.
     """
 
     _log = Logger()

@@ -6,7 +6,7 @@ from random import Random
 
 from twisted.internet.error import ConnectionLost
 
-from rdserver.relay.limits import LINGER_S
+from rdserver.relay.limits import LINGER_S, SILENCE_S
 from rdserver.relay.usage import EndReason
 from tests.fakes import BUFFER_BYTES, READ_BYTES, FakeTCP
 from tests.transports.relay_case import RelayCase, hello
@@ -136,6 +136,18 @@ class EndTests(RelayCase):
         self.assertTrue(second.connected)
         self.advance(0.1)
         self.assertEqual((False, True), (second.connected, second.aborted))
+        self.assert_nothing_left()
+
+    def test_stalled_at_the_end(self) -> None:
+        """Who stalls at the end, no longer than a session may be silent, loses nothing."""
+        first, second = self.pair(window_bytes=0)
+        first.send(b"x" * 50_000)
+        first.close()
+        self.settle()
+        self.advance(SILENCE_S - 1)
+        second.window_bytes = 2**40
+        self.settle()
+        self.assertEqual((b"x" * 50_000, False), (second.read(), second.aborted))
         self.assert_nothing_left()
 
     def test_what_comes_after_the_end(self) -> None:
