@@ -487,6 +487,7 @@ class ClosingTests(StreamCase):
         stream.finish()
         self.assertEqual((False, []), (client.connected, self.core.asked))
         self.assertFalse(client.aborted)
+        self.assertIsNone(client.producer)  # registered and paused it would keep it open
 
     def test_abort(self) -> None:
         """The service can cut a connection, whatever its client has not read."""
