@@ -10,7 +10,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from rdserver.relay.core import Relay
 from rdserver.relay.limits import Limits
@@ -48,7 +48,6 @@ def relay_commands(relay: Relay[Any]) -> dict[str, Command]:
     A command takes the words behind its name and returns what to print, which may be
     nothing.  What it cannot understand changes nothing.
     """
-    limits = _LimitCommands(relay)
     return {
         "h": lambda words: HELP,
         **_named("blacklist-add", "ba", _adder(relay.blacklist)),
@@ -57,11 +56,11 @@ def relay_commands(relay: Relay[Any]) -> dict[str, Command]:
         **_named("blocklist-add", "Ba", _adder(relay.blocklist)),
         **_named("blocklist-remove", "Br", _remover(relay.blocklist)),
         **_named("blocklist", "B", _shower(relay.blocklist)),
-        **_named("downgrade-threshold", "dt", limits.threshold),
-        **_named("downgrade-start-check", "t", limits.start_check),
-        **_named("limit-speed", "ls", limits.slow),
-        **_named("total-bandwidth", "tb", limits.total),
-        **_named("single-bandwidth", "sb", limits.single),
+        **_named("downgrade-threshold", "dt", _limiter(relay, _THRESHOLD)),
+        **_named("downgrade-start-check", "t", _limiter(relay, _START_CHECK)),
+        **_named("limit-speed", "ls", _limiter(relay, _SLOW)),
+        **_named("total-bandwidth", "tb", _limiter(relay, _TOTAL)),
+        **_named("single-bandwidth", "sb", _limiter(relay, _SINGLE)),
         **_named("usage", "u", lambda words: usage_lines(relay.sessions)),
     }
 
@@ -104,67 +103,36 @@ def _shower(addresses: AddressList) -> Command:
     return show
 
 
-class _LimitCommands:
-    """Each prints its limit without a word behind it, and otherwise sets it."""
+@frozen
+class _Limit:
+    """
+    How one of the limits is shown and set.
 
-    def __init__(self, relay: Relay[Any]) -> None:
-        self._relay = relay
+    :ivar changed: takes a word too; raises ValueError for one that changes nothing.
+    """
 
-    @property
-    def _limits(self) -> Limits:
-        return self._relay.limits
+    show: Callable[[Limits], str]
+    changed: Callable[[Limits, str], Limits]
 
-    def _set(self, limits: Limits) -> str:
-        self._relay.limits = limits
+
+def _limiter(relay: Relay[Any], limit: _Limit) -> Command:
+    """Print the limit without a word behind the command's name, and otherwise set it."""
+
+    def show_or_set(words: list[str]) -> str:
+        if not words:
+            return f"{limit.show(relay.limits)}\n"
+        try:
+            limits = limit.changed(relay.limits, words[0])
+        except ValueError:
+            return ""
+        relay.limits = limits
         return ""
 
-    def threshold(self, words: list[str]) -> str:
-        if not words:
-            return f"{_number(self._limits.downgrade_percent / 100)}\n"
-        value = _positive(words[0])
-        return (
-            ""
-            if value is None
-            else self._set(evolve(self._limits, downgrade_threshold=value))
-        )
-
-    def start_check(self, words: list[str]) -> str:
-        if not words:
-            return f"{self._limits.downgrade_start_check_s}s\n"
-        value = _positive(words[0])
-        if value is None or not words[0].removeprefix("+").isdigit():
-            return ""
-        return self._set(evolve(self._limits, downgrade_start_check_s=int(value)))
-
-    def slow(self, words: list[str]) -> str:
-        if not words:
-            return _speed(self._limits.limit_speed_mbit_per_s)
-        value = _positive(words[0])
-        return (
-            ""
-            if value is None
-            else self._set(evolve(self._limits, limit_speed_mbit_per_s=value))
-        )
-
-    def total(self, words: list[str]) -> str:
-        if not words:
-            return _speed(self._limits.total_bandwidth_mbit_per_s)
-        value = _positive(words[0])
-        if value is None and words[0] != UNLIMITED:
-            return ""
-        return self._set(evolve(self._limits, total_bandwidth_mbit_per_s=value))
-
-    def single(self, words: list[str]) -> str:
-        if not words:
-            return _speed(self._limits.single_bandwidth_mbit_per_s)
-        value = _positive(words[0])
-        if value is None and words[0] != UNLIMITED:
-            return ""
-        return self._set(evolve(self._limits, single_bandwidth_mbit_per_s=value))
+    return show_or_set
 
 
 def _speed(mbit_per_s: float | None) -> str:
-    return f"{UNLIMITED}\n" if mbit_per_s is None else f"{_number(mbit_per_s)}Mb/s\n"
+    return UNLIMITED if mbit_per_s is None else f"{_number(mbit_per_s)}Mb/s"
 
 
 def _number(value: float) -> str:
@@ -173,10 +141,44 @@ def _number(value: float) -> str:
     return text.removesuffix(".0")
 
 
-def _positive(word: str) -> float | None:
-    """Return the number *word*, or None if it is none or out of the settings' range."""
-    try:
-        value = float(word)
-    except ValueError:
-        return None
-    return value if _LEAST <= value <= _MOST else None
+def _positive(word: str) -> float:
+    value = float(word)
+    if not _LEAST <= value <= _MOST:
+        raise ValueError(word)
+    return value
+
+
+def _positive_or_unlimited(word: str) -> float | None:
+    return None if word == UNLIMITED else _positive(word)
+
+
+def _positive_whole(word: str) -> int:
+    if not word.removeprefix("+").isdecimal():
+        raise ValueError(word)
+    return int(_positive(word))
+
+
+_THRESHOLD = _Limit(
+    lambda limits: _number(limits.downgrade_percent / 100),
+    lambda limits, word: evolve(limits, downgrade_threshold=_positive(word)),
+)
+_START_CHECK = _Limit(
+    lambda limits: f"{limits.downgrade_start_check_s}s",
+    lambda limits, word: evolve(limits, downgrade_start_check_s=_positive_whole(word)),
+)
+_SLOW = _Limit(
+    lambda limits: _speed(limits.limit_speed_mbit_per_s),
+    lambda limits, word: evolve(limits, limit_speed_mbit_per_s=_positive(word)),
+)
+_TOTAL = _Limit(
+    lambda limits: _speed(limits.total_bandwidth_mbit_per_s),
+    lambda limits, word: evolve(
+        limits, total_bandwidth_mbit_per_s=_positive_or_unlimited(word)
+    ),
+)
+_SINGLE = _Limit(
+    lambda limits: _speed(limits.single_bandwidth_mbit_per_s),
+    lambda limits, word: evolve(
+        limits, single_bandwidth_mbit_per_s=_positive_or_unlimited(word)
+    ),
+)
