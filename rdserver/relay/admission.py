@@ -14,7 +14,7 @@ class RelayAuth(StrEnum):
     KEY = "key"
     """Whoever presents the key."""
     OPEN = "open"
-    """Everybody; a key that is set is asked for, as the reference does."""
+    """Everybody; no key is asked for."""
 
 
 class KeyCheck:
@@ -31,7 +31,7 @@ class KeyCheck:
     def __init__(self, auth: RelayAuth, key: str) -> None:
         if auth is RelayAuth.KEY and not key:
             raise ValueError("relay-auth key without a key")
-        self._key = key.encode()
+        self._key = b"" if auth is RelayAuth.OPEN else key.encode()
         self._may_be_missing = auth is RelayAuth.TICKET
 
     def fits(self, licence_key: bytes) -> bool:

@@ -150,7 +150,7 @@ class Config:
     rmem_bytes: int = _of_id_server(
         kinds.whole(0, _BIGGEST_INT32),
         0,
-        "Receive buffer of the UDP socket; 0 leaves it to the system",
+        "Receive buffer of the UDP socket; 0 asks the system for 4 MiB",
         name="rmem",
         unit="bytes",
         short="M",
@@ -218,7 +218,8 @@ class Config:
     downgrade_threshold: float = _of_relay(
         kinds.number(0.001, 1000),
         0.66,
-        "Part of single-bandwidth: a session that has used more on average is downgraded",
+        "Part of single-bandwidth: a session that has used more on average is downgraded; "
+        "without single-bandwidth none is",
         lenient=True,
     )
     downgrade_start_check_s: int = _of_relay(
@@ -239,7 +240,7 @@ class Config:
     max_connections: int = setting(
         _COUNT,
         20000,
-        "Open TCP connections for each of the two servers; further ones are closed",
+        "Open TCP connections for each listening port; further ones are closed",
         ours=True,
     )
     relay_waiting_per_address: int = _of_relay(
