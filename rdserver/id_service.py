@@ -165,7 +165,11 @@ class IdServer(MultiService):
         )
         self._outlet.send_datagram = datagrams.send
         granted = self._listeners.open_udp(main, datagrams, self._config.rmem_bytes)
-        self._log.debug("UDP receive buffer: {bytes} bytes", bytes=granted)
+        if granted < self._config.rmem_bytes:
+            self._log.warn(
+                "rmem: the system grants {bytes} bytes; net.core.rmem_max limits it",
+                bytes=granted,
+            )
 
     def _accept(self, port: int, door: Door, console: ConsoleFactory | None = None) -> None:
         admission = Admission(
