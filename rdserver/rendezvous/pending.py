@@ -166,7 +166,7 @@ class PendingTable:
                 self.close(stream_id)
 
     def _add(self, stream: Stream, peer_id: str, kind: Kind, pace: _Pace) -> Pending:
-        self.close(stream.id)
+        # Replaces an older entry in both tables: a connection has one address.
         disguise = encode_address(stream.address, self._random32())
         pending = Pending(stream, peer_id, kind, pace, disguise)
         self._by_stream[stream.id] = pending

@@ -61,7 +61,5 @@ class Relays:
         """Return the relay whose turn it is; empty text where there is none."""
         if not self.usable:
             return ""
-        chosen = self.usable[self._next % len(self.usable)]
-        if len(self.usable) > 1:
-            self._next += 1
-        return chosen
+        self._next += 1
+        return self.usable[(self._next - 1) % len(self.usable)]

@@ -172,14 +172,22 @@ class ChangesTests(ConsoleTests):
         line = '30s {"192.0.2.1": 2, "192.0.2.2": 1}\n'
         for command in ("ic", "ip-changes", "ic 0"):
             self.assertEqual(f"1\n{BOB_ID}: {line}", self.console(command))
-        # An id that is a number is taken for an index only up to ten million.
         self.assertEqual(f"1\n{line}", self.console(f"ic {BOB_ID}"))
-        self.assertEqual("1\n", self.console("ic 10000000"))
-        self.assertEqual("1\n", self.console("ic 10000001"))
+        self.assertEqual("1\n", self.console("ic 987654321"))
         self.clock.advance(329.9)
         self.assertEqual("1\n", self.console("ic")[:2])
         self.clock.advance(0.1)
         self.assertEqual("0\n", self.console("ic"))
+
+    def test_130_index_or_id(self) -> None:
+        """A number up to ten million is an index, a larger one an id."""
+        for device in ("10000000", "10000001"):
+            for host in (BOB.host, "192.0.2.1", "192.0.2.2"):
+                self.register(device, Address(host, 50000))
+        line = '0s {"192.0.2.1": 1, "192.0.2.2": 1}\n'
+        self.assertEqual("2\n", self.console("ic 10000000"))
+        self.assertEqual(f"2\n{line}", self.console("ic 10000001"))
+        self.assertEqual(f"2\n10000001: {line}", self.console("ic 1"))
 
     def test_130_slow_changes(self) -> None:
         """A change more than 180 s after the first starts anew."""

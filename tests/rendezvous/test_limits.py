@@ -75,6 +75,21 @@ class RegistrationLimitTests(SynchronousTestCase):
         self.limit.sweep()
         self.assertEqual([], self.hosts())
 
+    def test_refused_lately(self) -> None:
+        """Who is refused for its many ids is kept until a minute after it last asked."""
+        limit = RegistrationLimit(self.clock.seconds)
+        for n in range(302):
+            self.clock.advance(0 if n % 31 else 61)
+            self.assertTrue(limit.admit(ONE, str(n)))
+        self.clock.advance(86_390)
+        self.assertFalse(limit.admit(ONE, "new"))
+        self.clock.advance(60.9)
+        limit.sweep()
+        self.assertEqual(1, len(limit))
+        self.clock.advance(0.1)
+        limit.sweep()
+        self.assertEqual(0, len(limit))
+
     def test_removed(self) -> None:
         """What is removed is gone; removing the unknown does nothing."""
         self.admit(ONE, 0)
@@ -117,10 +132,13 @@ class RateLimitTests(SynchronousTestCase):
         self.assertEqual(3, self.admitted("2001:db8:0:1::1", 5))
 
     def test_flood(self) -> None:
-        """However many addresses come, the table stays at its bound."""
-        for n in range(1000):
-            self.limit.admit(f"10.0.{n >> 8}.{n & 255}")
+        """However many addresses come, the last ten are known."""
+        hosts = [f"10.0.{n >> 8}.{n & 255}" for n in range(1000)]
+        for host in hosts:
+            self.admitted(host, 3)
         self.assertEqual(10, len(self.limit))
+        self.assertEqual([0] * 10, [self.admitted(host, 1) for host in hosts[-10:]])
+        self.assertEqual(1, self.admitted(hosts[-11], 1))
 
     def test_sweep(self) -> None:
         """Who has all tokens back is forgotten, nobody else."""

@@ -243,7 +243,8 @@ class PairMemoryTests(SynchronousTestCase):
 
     def test_relays_are_bounded(self) -> None:
         """The last eight names are kept, each once, none empty or longer than 260."""
-        for name in ("", "x" * 261, "r0", "r0", *(f"r{n}" for n in range(1, 9)), "x" * 260):
+        names = ("r0", "r0", *(f"r{n}" for n in range(1, 9)), "x" * 260)
+        for name in (*names, "", "x" * 261):
             self.pairs.told("192.0.2.1", BOB_ID, name)
         expected = (*(f"r{n}" for n in range(2, 9)), "x" * 260)
         self.assertEqual(expected, self.pairs.relays("192.0.2.1", BOB_ID))

@@ -43,6 +43,11 @@ class RelaysTests(SynchronousTestCase):
         relays.checked(("a", "b", "c"), ["c", "b", "a"])
         self.assertEqual({"a", "b", "c"}, set(self.choices(relays)))
 
+    def test_default(self) -> None:
+        """Peers may meet without a relay unless the operator says otherwise."""
+        self.assertFalse(Relays(["a"]).always)
+        self.assertTrue(Relays(["a"], always=True).always)
+
     def test_none_alive(self) -> None:
         """A check that finds none alive changes nothing."""
         relays = Relays(["a", "b"])
