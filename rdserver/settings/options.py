@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -81,6 +81,22 @@ class ProgramOptions(usage.Options):
 
     opt_V = opt_version
     opt_h = usage.Options.opt_help
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        words = sys.argv[1:] if options is None else options
+        super().parseOptions([part for word in words for part in self._parts(word)])
+
+    def _parts(self, word: str) -> Iterator[str]:
+        """Split ``-k=VALUE``: the original takes it for ``-k VALUE``, getopt does not."""
+        letter, equals, value = word.partition("=")
+        if equals and letter in self._letters:
+            yield letter
+            word = value
+        yield word
+
+    @property
+    def _letters(self) -> list[str]:
+        return [f"-{setting.short}" for setting in self.program.settings if setting.short]
 
     def parseArgs(self, *arguments: str) -> None:
         if arguments:

@@ -64,6 +64,15 @@ class OptionsTests(PrintingCase):
         )
         self.assertEqual("-", self.load("-k", "-").key)
 
+    def test_letters_with_equals_sign(self) -> None:
+        """Between a letter and its value may be an equals sign, as with the original."""
+        config = self.load("-p=30000", "-k=_", "-r=host:21117", "-u=http://x/?a=b", "-b=")
+        self.assertEqual((30000, "_", ""), (config.port, config.key, config.bind))
+        self.assertEqual(("host:21117",), config.relay_servers)
+        self.assertEqual("http://x/?a=b", config.software_url)
+        self.assertEqual("=x", self.load("--key==x").key)
+        self.assert_refused("option -x not recognized", "-x=1")
+
     def test_last_counts(self) -> None:
         """Of an option given twice the last value counts, so that ARGS can override."""
         config = self.load("--data-dir=a", "-p", "4", "--port=5", "--data-dir", "b")
