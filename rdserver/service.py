@@ -83,7 +83,8 @@ class Server(MultiService):
         """Say what listens, and what a client must be given."""
         config = self._config
         host = config.bind or primary_address()
-        yield f"rustdesk-server {__version__} is ready, data in {config.data_dir}"
+        data_dir = Path(config.data_dir).resolve()
+        yield f"rustdesk-server {__version__} is ready, data in {data_dir}"
         if self.id_server is not None:
             nat, main, _websocket = config.id_ports
             yield f"ID server listens on {nat}/tcp, {main}/tcp and {main}/udp"
