@@ -1,0 +1,103 @@
+"""Medians, goals and verdicts: what a row of measurements is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from statistics import median
+
+from attrs import frozen
+
+from bench.load import Figures
+
+Runs = Mapping[str, Sequence[Figures]]
+"""All runs of one row, by candidate."""
+
+
+class Kind(StrEnum):
+    """How a goal looks at two candidates."""
+
+    RATIO = "ratio"
+    DIFFERENCE = "difference"
+    VALUE = "value"
+
+
+@frozen
+class Goal:
+    """
+    What one figure of our server has to be.
+
+    :ivar figure: its name.
+    :ivar against: the candidate that it is measured by; empty for a plain value.
+    :ivar must: the worst that will do; None if it is only reported.
+    :ivar aim: what we want.
+    :ivar at_least: more is better.
+    :ivar of: whose figure it is.
+    """
+
+    figure: str
+    against: str = ""
+    must: float | None = None
+    aim: float | None = None
+    kind: Kind = Kind.RATIO
+    at_least: bool = False
+    of: str = "ours"
+    label: str = ""
+
+
+@frozen
+class Spread:
+    """Some runs of one figure."""
+
+    middle: float
+    least: float
+    most: float
+
+    def __str__(self) -> str:
+        return f"{self.middle:.4g} [{self.least:.3g}-{self.most:.3g}]"
+
+
+@frozen
+class Verdict:
+    """A goal, what came out, and whether that is good."""
+
+    goal: Goal
+    ours: Spread
+    theirs: Spread | None
+    result: float
+    word: str
+
+
+def spread(runs: Sequence[Figures], figure: str) -> Spread | None:
+    """Return median and range of a figure; None if no run has it."""
+    values = [run[figure] for run in runs if figure in run]
+    return Spread(median(values), min(values), max(values)) if values else None
+
+
+def judge(goal: Goal, runs: Runs) -> Verdict | None:
+    """Return how *goal* was met; None if one of the candidates is missing."""
+    ours = spread(runs.get(goal.of, ()), goal.figure)
+    theirs = spread(runs.get(goal.against, ()), goal.figure)
+    if ours is None or (goal.against and theirs is None):
+        return None
+    result = _result(goal, ours, theirs)
+    return Verdict(goal, ours, theirs, result, _word(goal, result))
+
+
+def _result(goal: Goal, ours: Spread, theirs: Spread | None) -> float:
+    if theirs is None:
+        return ours.middle
+    if goal.kind is Kind.DIFFERENCE:
+        return ours.middle - theirs.middle
+    return ours.middle / theirs.middle if theirs.middle else float("nan")
+
+
+def _word(goal: Goal, result: float) -> str:
+    def reaches(limit: float) -> bool:
+        return result >= limit if goal.at_least else result <= limit
+
+    if goal.aim is not None and reaches(goal.aim):
+        return "aim"
+    if goal.must is None:
+        return "reported"
+    return "must" if reaches(goal.must) else "MISSED"

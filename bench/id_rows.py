@@ -1,0 +1,91 @@
+"""Measurements of the ID server: one run each, with a fresh server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bench import servers
+from bench.child import rss_bytes
+from bench.devices import FIRST_ID, SOURCE
+from bench.load import Figures, Load
+from bench.servers import RULES, Server
+from bench.setting import SOCKETS, Setting
+
+_DEVICES = 100_000
+_QUICK_DEVICES = 2_000
+_HEARTBEAT_S = 15.0
+_REGISTER_S = 240.0
+
+
+def _with_devices(server: Server, count: int, **options: Any) -> Figures:
+    """Register *count* devices, send heartbeats; also return what a device takes."""
+    before = rss_bytes(server.pid)
+    load = Load(
+        "udpgen",
+        limit_s=options["seconds"] + _REGISTER_S,
+        port=server.id_port,
+        pid=server.pid,
+        devices=count,
+        first_id=FIRST_ID,
+        source=SOURCE,
+        sockets=SOCKETS,
+        **options,
+    )
+    with load:
+        load.wait_for("REGISTERED")
+        grown = rss_bytes(server.pid) - before
+        return {**load.result(), "bytes_per_device": grown / count}
+
+
+def heartbeats_of(devices: int) -> Callable[[Setting, str], Figures]:
+    """As many heartbeats as the server answers, of *devices* devices in turn."""
+
+    def measure(setting: Setting, candidate: str) -> Figures:
+        count = setting.scaled(devices, min(devices, _QUICK_DEVICES))
+        with setting.server(candidate, devices=count) as server:
+            return _with_devices(server, count, seconds=setting.seconds)
+
+    return measure
+
+
+heartbeats = heartbeats_of(_DEVICES)
+
+
+def heartbeat_latency(setting: Setting, candidate: str) -> Figures:
+    """Heartbeats at the pace of real devices: one each 15 s."""
+    count = setting.scaled(_DEVICES, _QUICK_DEVICES)
+    options = {"seconds": 3 * setting.seconds, "rate": _DEVICES / _HEARTBEAT_S}
+    with setting.server(candidate, devices=count) as server:
+        return _with_devices(server, count, **options)
+
+
+def short_request(what: str) -> Callable[[Setting, str], Figures]:
+    """Connect, ask, close; 200 at any time."""
+
+    def measure(setting: Setting, candidate: str) -> Figures:
+        with setting.server(candidate) as server:
+            load = Load(
+                "conngen",
+                limit_s=setting.seconds,
+                what=what,
+                port=server.nat_port,
+                pid=server.pid,
+                seconds=setting.seconds,
+                at_once=200,
+            )
+            with load:
+                return load.result()
+
+    return measure
+
+
+def start(setting: Setting, candidate: str) -> Figures:
+    """The time from the process's start to its word that it is ready."""
+    with servers.temporary_folder() as empty:
+        folder = empty
+        if candidate == "stored":
+            devices = setting.scaled(1_000_000, 20_000)
+            folder = setting.stored(devices).parent
+        with servers.ours(folder, (*RULES, *setting.options), setting.python) as server:
+            return {"start_s": server.start_s}

@@ -1,0 +1,91 @@
+"""The table of goals, as text for a terminal and as Markdown for the documentation."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.build import say
+from bench.figures import Goal, Kind, Runs, Spread, Verdict, spread
+
+_FORMAT = "{:<52} {:<22} {:<11} {:<22} {:>8} {:>8} {:>8}  {}"
+HEADING = _FORMAT.format(
+    "measure", "ours", "against", "theirs", "result", "must", "aim", "verdict"
+)
+
+
+def _limit(goal: Goal, limit: float | None) -> str:
+    if limit is None:
+        return "-"
+    return (">=" if goal.at_least else "<=") + f"{limit:g}"
+
+
+def _result(verdict: Verdict) -> str:
+    suffix = "x" if verdict.theirs and verdict.goal.kind is Kind.RATIO else ""
+    return f"{verdict.result:.3g}{suffix}"
+
+
+def _cells(title: str, verdict: Verdict) -> tuple[str, ...]:
+    goal = verdict.goal
+    return (
+        title,
+        str(verdict.ours),
+        goal.against,
+        str(verdict.theirs or ""),
+        _result(verdict),
+        _limit(goal, goal.must),
+        _limit(goal, goal.aim),
+        verdict.word,
+    )
+
+
+def lines_of(title: str, verdicts: Sequence[Verdict], runs: Runs) -> list[str]:
+    """Return a row of the benchmark as lines of text."""
+    lines = [
+        _FORMAT.format(*_cells(_title(title, i, verdict.goal), verdict))
+        for i, verdict in enumerate(verdicts)
+    ]
+    return lines or [title, *_plain(runs)]
+
+
+def _title(title: str, place: int, goal: Goal) -> str:
+    if goal.label:
+        return "  " + goal.label
+    return title if place == 0 else "  the same"
+
+
+def _plain(runs: Runs) -> list[str]:
+    """Return lines for a row without goals: its CPU figure for each candidate."""
+    lines = []
+    for candidate, measured in runs.items():
+        for figure in ("cpu_s_per_gb", "cpu_us_each"):
+            found = spread(measured, figure)
+            if found is not None:
+                lines.append(f"  {candidate:<20} {found}")
+    return lines
+
+
+def _verdict(data: Mapping[str, Any]) -> Verdict:
+    goal = Goal(**{**data["goal"], "kind": Kind(data["goal"]["kind"])})
+    theirs = Spread(**data["theirs"]) if data["theirs"] else None
+    ours = Spread(**data["ours"])
+    return Verdict(goal, ours, theirs, data["result"], data["word"])
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+    """Return the table of a result file as Markdown."""
+    head = ("Measure", "Ours", "Against", "Theirs", "Result", "Must", "Aim", "")
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for row in result["rows"].values():
+        for i, data in enumerate(row["verdicts"]):
+            verdict = _verdict(data)
+            title = _title(row["title"], i, verdict.goal).strip()
+            lines.append("| " + " | ".join(_cells(title, verdict)) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    say(markdown(json.loads(Path(sys.argv[1]).read_text())))
