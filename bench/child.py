@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
@@ -39,6 +40,8 @@ def _settle(cpus: set[int]) -> Callable[[], None]:
     def in_child() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         os.sched_setaffinity(0, cpus)
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         with suppress(OSError):  # only root may; all candidates have the same
             os.setpriority(os.PRIO_PROCESS, 0, _NICE)
 

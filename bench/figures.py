@@ -54,7 +54,12 @@ class Spread:
     most: float
 
     def __str__(self) -> str:
-        return f"{self.middle:.4g} [{self.least:.3g}-{self.most:.3g}]"
+        return f"{short(self.middle)} [{short(self.least)}-{short(self.most)}]"
+
+
+def short(value: float) -> str:
+    """Return *value* with as many digits as are worth reading."""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 @frozen

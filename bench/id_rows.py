@@ -87,5 +87,5 @@ def start(setting: Setting, candidate: str) -> Figures:
         if candidate == "stored":
             devices = setting.scaled(1_000_000, 20_000)
             folder = setting.stored(devices).parent
-        with servers.ours(folder, (*RULES, *setting.options), setting.python) as server:
+        with servers.ours(folder, (*RULES, *setting.options), setting.build) as server:
             return {"start_s": server.start_s}

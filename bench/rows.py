@@ -44,9 +44,7 @@ def _bulk_goals(must_t: float, aim_t: float, *more: Goal) -> tuple[Goal, ...]:
 
 def _share(must: float | None, aim: float) -> Goal:
     label = "worst session's share"
-    return Goal(
-        "min_share", "", must, aim, kind=Kind.VALUE, at_least=True, label=label
-    )
+    return Goal("min_share", "", must, aim, kind=Kind.VALUE, at_least=True, label=label)
 
 
 _OF_C64 = Goal(_CPU_PER_GB, "C64", 0.65, 0.45)

@@ -27,7 +27,7 @@ from bench.child import ALL_CPUS, leave_server_cpu
 from bench.figures import judge
 from bench.load import Figures, LoadError
 from bench.rows import ROWS, SWEEPS, Row
-from bench.servers import PEERS
+from bench.servers import PEERS, add_build_options, chosen_build
 from bench.setting import Setting
 from bench.table import HEADING, lines_of
 
@@ -43,14 +43,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sweeps", action="store_true", help="also what the plots need")
     parser.add_argument("--repeats", type=int, default=0, help="runs each (5)")
     parser.add_argument("--seconds", type=float, default=0, help="length of a run (1.5)")
-    parser.add_argument("--python", default=sys.executable, help="runs our server")
-    parser.add_argument(
-        "--server-option",
-        action="append",
-        default=[],
-        metavar="OPTION",
-        help="for our server, as in --server-option=--relay-path=copy",
-    )
+    add_build_options(parser)
     parser.add_argument("--output", type=Path, help="JSON file (bench/results/DATE.json)")
     return parser.parse_args()
 
@@ -162,7 +155,7 @@ def main() -> int:
         setting = Setting(
             seconds=arguments.seconds or (0.4 if arguments.quick else 1.5),
             quick=arguments.quick,
-            python=arguments.python,
+            build=chosen_build(arguments),
             options=tuple(arguments.server_option),
             store=Path(store),
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -22,6 +24,7 @@ from bench.child import SERVER_CPUS, end, spawn
 ROOT = Path(__file__).resolve().parent.parent
 _READY_S = 60.0
 _POLL_S = 0.002
+_READY = re.compile(r"\bready\b")
 _PORTS_EACH = 5
 _TWISTD = "from twisted.scripts.twistd import run; run()"
 
@@ -65,6 +68,37 @@ def free_base() -> int:
 
 
 @frozen
+class Build:
+    """
+    Which server of ours is meant.
+
+    :ivar python: the interpreter that runs it.
+    :ivar tree: the checkout that it comes from.
+    """
+
+    python: str = sys.executable
+    tree: Path = ROOT
+
+
+def add_build_options(parser: argparse.ArgumentParser) -> None:
+    """Let the operator choose: :func:`chosen_build` reads it."""
+    parser.add_argument("--python", default=sys.executable, help="runs our server")
+    parser.add_argument("--tree", type=Path, default=ROOT, help="checkout it comes from")
+    parser.add_argument(
+        "--server-option",
+        action="append",
+        default=[],
+        metavar="OPTION",
+        help="for our server, as in --server-option=--relay-path=copy",
+    )
+
+
+def chosen_build(arguments: argparse.Namespace) -> Build:
+    """Return what the operator chose."""
+    return Build(arguments.python, arguments.tree.resolve())
+
+
+@frozen
 class Server:
     """
     A server that runs.
@@ -88,7 +122,7 @@ class Server:
 def _wait_until_ready(process: subprocess.Popen[str], log: Path, since_s: float) -> float:
     until_s = since_s + _READY_S
     while time.monotonic() < until_s:
-        if "ready" in log.read_text("utf-8", "replace"):
+        if _READY.search(log.read_text("utf-8", "replace")):
             return time.monotonic() - since_s
         if process.poll() is not None:
             break
@@ -142,7 +176,7 @@ def temporary_folder() -> Iterator[Path]:
 
 @contextmanager
 def ours(
-    folder: Path, options: Sequence[str] = RULES, python: str = sys.executable
+    folder: Path, options: Sequence[str] = RULES, build: Build = Build()
 ) -> Iterator[Server]:
     """Run this project's server as it is shipped, all roles in one, in *folder*."""
     base = free_base()
@@ -150,10 +184,10 @@ def ours(
         (folder / name).write_text(_NOBODY)
     ports = (f"--port={base + 1}", f"--relay-port={base + 2}")
     place = ("--data-dir=" + str(folder), *ports, *options)
-    twistd = (python, "-c", _TWISTD, "-n", "--pidfile=", "rustdesk-server")
+    twistd = (build.python, "-c", _TWISTD, "-n", "--pidfile=", "rustdesk-server")
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": str(build.tree),
         "HOME": str(folder),
     }
     with _running([*twistd, *place], folder, environment) as (pid, log, start_s):

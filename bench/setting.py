@@ -11,7 +11,7 @@ from attrs import frozen
 
 from bench import servers
 from bench.devices import store_devices
-from bench.servers import RULES, Server
+from bench.servers import RULES, Build, Server
 from rdserver.storage.sqlite import FILE_NAME
 
 
@@ -22,14 +22,14 @@ class Setting:
 
     :ivar seconds: length of the measured part of a run.
     :ivar quick: a smoke test: everything small and short.
-    :ivar python: the interpreter that runs our server.
+    :ivar build: our server.
     :ivar options: for our server, besides ports and folder.
     :ivar store: folder for databases that several runs use.
     """
 
     seconds: float
     quick: bool
-    python: str
+    build: Build
     options: tuple[str, ...]
     store: Path
 
@@ -55,7 +55,7 @@ class Setting:
             if devices:
                 shutil.copy(self.stored(devices), folder / FILE_NAME)
             choices = (*options, *self.options)
-            with servers.ours(folder, choices, self.python) as server:
+            with servers.ours(folder, choices, self.build) as server:
                 yield server
 
     def stored(self, devices: int) -> Path:

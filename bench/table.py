@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.build import say
-from bench.figures import Goal, Kind, Runs, Spread, Verdict, spread
+from bench.figures import Goal, Kind, Runs, Spread, Verdict, short, spread
 
 _FORMAT = "{:<52} {:<22} {:<11} {:<22} {:>8} {:>8} {:>8}  {}"
 HEADING = _FORMAT.format(
@@ -25,7 +25,7 @@ def _limit(goal: Goal, limit: float | None) -> str:
 
 def _result(verdict: Verdict) -> str:
     suffix = "x" if verdict.theirs and verdict.goal.kind is Kind.RATIO else ""
-    return f"{verdict.result:.3g}{suffix}"
+    return short(verdict.result) + suffix
 
 
 def _cells(title: str, verdict: Verdict) -> tuple[str, ...]:

@@ -166,7 +166,8 @@ static void start_counting(struct bulk *bulk) {
         bulk->flows[i].counted = 0;
 }
 
-static void print_result(struct bulk *bulk) {
+// Returns the bytes that arrived in the measured time.
+static double print_result(struct bulk *bulk) {
     double total = 0, least = -1, most = 0;
     for (int i = 0; i < bulk->flow_count; i++) {
         double counted = bulk->flows[i].counted;
@@ -180,6 +181,7 @@ static void print_result(struct bulk *bulk) {
     printf("\"min_share\":%.4f,\"max_share\":%.4f,\"bad\":%llu,\"cpu_s\":%.6f,",
            mean ? least / mean : 0, mean ? most / mean : 0, bulk->bad, cpu);
     printf("\"cpu_s_per_gb\":%.6f}\n", total ? cpu / (total * 1e-9) : 0);
+    return total;
 }
 
 static void run(struct bulk *bulk) {
@@ -230,6 +232,5 @@ int bulk_run(struct sessions *sessions) {
         fprintf(stderr, "not all bytes arrived in time\n");
         return 3;
     }
-    print_result(&bulk);
-    return bulk.bad ? 3 : 0;
+    return print_result(&bulk) > 0 && !bulk.bad ? 0 : 3;
 }

@@ -2,7 +2,7 @@
 //
 //   conngen what=online    OnlineRequest for two ids, on port P-1
 //   conngen what=nat       TestNatRequest: the answer must name our own port
-//   conngen what=probe     connect and close, without a byte
+//   conngen what=probe     connect, say nothing but that we are done, wait for the end
 //
 // at_once= connections are under way at any time, from addresses= own addresses in turn.
 // Everywhere: host port source seconds warm pid.  Prints START and one line of JSON.
@@ -74,11 +74,10 @@ static void end(struct generator *g, int index, long *counter) {
 static void on_connected(struct generator *g, int index) {
     int fd = g->connections[index].fd;
     struct epoll_event event = {.events = EPOLLIN, .data.u32 = (uint32_t)index};
-    if (g->what == PROBE) {
-        end(g, index, &g->done);
-        return;
-    }
-    if (write(fd, g->request, g->request_size) != (ssize_t)g->request_size) {
+    // Waiting for the server's end of a probe too, we never get ahead of it.
+    if (g->what == PROBE)
+        shutdown(fd, SHUT_WR);
+    else if (write(fd, g->request, g->request_size) != (ssize_t)g->request_size) {
         end(g, index, &g->failed);
         return;
     }
@@ -105,8 +104,8 @@ static void on_answer(struct generator *g, int index) {
     int fd = g->connections[index].fd;
     u8 answer[ANSWER_BYTES];
     ssize_t got = read(fd, answer, sizeof answer);
-    if (got <= 0) {
-        end(g, index, &g->failed);
+    if (g->what == PROBE || got <= 0) {
+        end(g, index, g->what == PROBE && !got ? &g->done : &g->failed);
         return;
     }
     bool right = g->what == NAT ? is_nat_answer(fd, answer, (size_t)got)
@@ -181,5 +180,5 @@ int main(int argc, char **argv) {
     make_request(&g);
     run(&g);
     print_result(&g);
-    return g.wrong ? 3 : 0;
+    return g.wrong || !g.done ? 3 : 0;
 }

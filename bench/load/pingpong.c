@@ -140,5 +140,5 @@ int pingpong_run(struct sessions *sessions) {
     game.fifo = wants_fifo && game.sleeps && become_realtime();
     run(&game);
     print_result(&game);
-    return 0;
+    return game.done ? 0 : 3;
 }

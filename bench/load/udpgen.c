@@ -331,5 +331,5 @@ int main(int argc, char **argv) {
     run(&g);
     finish(&g, &in_time);
     print_result(&g, in_time);
-    return g.bad || g.refused ? 3 : 0;
+    return g.bad || g.refused || !g.answered ? 3 : 0;
 }
