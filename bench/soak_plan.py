@@ -13,6 +13,7 @@ _LARGEST = 8 << 20
 _LARGEST_CHUNK = 1 << 18
 _MOST_CHUNKS = 500
 _LONGEST_STALL_S = 5.0
+_LONGEST_PAUSE_S = 20.0
 _LONGEST_WAIT_S = 1.0
 
 _PATTERN = Random(20).randbytes(_PATTERN_BYTES)
@@ -64,6 +65,8 @@ class SidePlan:
     :ivar chunk: at most so many at a time.
     :ivar stall_at: having received so many it stops reading; -1 for never.
     :ivar stall_s: for so long.
+    :ivar pause_at: having sent so many it has nothing to say.
+    :ivar pause_s: for so long.
     """
 
     base: int
@@ -71,6 +74,8 @@ class SidePlan:
     chunk: int
     stall_at: int
     stall_s: float
+    pause_at: int
+    pause_s: float
 
 
 @frozen
@@ -104,6 +109,8 @@ def _side(random: Random) -> SidePlan:
         chunk=max(_log_uniform(random, _LARGEST_CHUNK), size // _MOST_CHUNKS + 1),
         stall_at=random.randrange(size + 1) if stalls else -1,
         stall_s=random.uniform(0.1, _LONGEST_STALL_S),
+        pause_at=random.randrange(size),
+        pause_s=random.uniform(0, _LONGEST_PAUSE_S),
     )
 
 

@@ -54,6 +54,7 @@ class Side:
         self.ended = False
         self._stalled = False
         self._has_stalled = plan.stall_at < 0
+        self._paused = self._has_paused = False
         self.shut = False
 
     @property
@@ -83,7 +84,7 @@ class Side:
             self.session.loop.watch(self, reads | writes)
 
     def _has_more(self) -> bool:
-        return self.sent < self.plan.size and not self.shut
+        return self.sent < self.plan.size and not self.shut and not self._paused
 
     def on_event(self, events: int) -> None:
         """Do what the socket is ready for."""
@@ -128,9 +129,21 @@ class Side:
         assert self.socket is not None
         size = min(self.plan.chunk, self.plan.size - self.sent)
         self.sent += self.socket.send(piece(self.plan.base, self.sent, size))
+        self._pause_if_due()
         if self.sent == self.plan.size:
             self.watch()
         self.session.sent(self)
+
+    def _pause_if_due(self) -> None:
+        if self._has_paused or self.sent < self.plan.pause_at:
+            return
+        self._has_paused = self._paused = True
+        self.watch()
+        self.session.loop.later(self.plan.pause_s, self._say_more)
+
+    def _say_more(self) -> None:
+        self._paused = False
+        self.watch()
 
     def shut_down(self) -> None:
         """Say that nothing more will come."""

@@ -26,7 +26,7 @@ from bench.soak_session import Loop, Session, Side
 _PROGRESS_S = 45.0
 _LAST_S = 120.0
 _ANNOUNCED_AT_ONCE = 25
-_STARTED_AT_ONCE = 5
+_STARTED_AT_ONCE = 10
 _ADDRESSES = 200
 _SHOWN_FAULTS = 5
 
