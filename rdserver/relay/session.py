@@ -21,18 +21,25 @@ def _not_started(reason: EndReason) -> None:
     """No data path has taken the session on yet."""
 
 
+def _nothing_unsent() -> int:
+    """Nor has any been sent."""
+    return 0
+
+
 class Session:
     """
     Two connections that are one.
 
-    The data path owns *received*, *held* and *end*; everything else is judged once a
-    second by :meth:`tick`, so that a chunk of data costs one addition here.
+    The data path owns *received*, *held*, *unsent* and *end*; everything else is judged
+    once a second by :meth:`tick`, so that a chunk of data costs one addition here.
 
     :param number: its name inside this process.
     :param first: address of the side that waited.
     :param second: address of the side that came to it.
     :ivar received: bytes from the first and from the second.
     :ivar held: how many directions the limiter keeps waiting.
+    :ivar unsent: returns how many bytes wait for a side that takes them more slowly than
+        they come; 0 if none does.
     :ivar end: ends the session on the data path.
 
     Source: protocol.md section 4.5.
@@ -43,6 +50,7 @@ class Session:
         "_began_s",
         "_downgraded",
         "_seen_bytes",
+        "_seen_unsent",
         "end",
         "first",
         "held",
@@ -50,6 +58,7 @@ class Session:
         "number",
         "received",
         "second",
+        "unsent",
         "usage",
     )
 
@@ -62,11 +71,13 @@ class Session:
         self.meter = meter
         self.received = [0, 0]
         self.held = 0
+        self.unsent: Callable[[], int] = _nothing_unsent
         self.end: Callable[[EndReason], None] = _not_started
         self.usage = Usage(now_s)
         self._began_s = now_s
         self._active_s = now_s
         self._seen_bytes = 0
+        self._seen_unsent = 0
         self._downgraded = False
 
     def tick(
@@ -99,10 +110,12 @@ class Session:
         )
 
     def _is_silent(self, total_bytes: int, now_s: float) -> bool:
+        unsent = self.unsent()
+        is_moving = total_bytes != self._seen_bytes or unsent != self._seen_unsent
         # Data that the limiter keeps waiting was sent: that is no silence.
-        if total_bytes != self._seen_bytes or self.held:
-            self._seen_bytes = total_bytes
+        if is_moving or self.held:
             self._active_s = now_s
+        self._seen_bytes, self._seen_unsent = total_bytes, unsent
         return int(now_s - self._active_s) > SILENCE_S
 
     def _is_on(self, addresses: Listed) -> bool:

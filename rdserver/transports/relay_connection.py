@@ -22,6 +22,7 @@ from rdserver.relay.limits import (
 from rdserver.relay.refusals import Refusal, RefusedError
 from rdserver.transports.relay_deadlines import Deadlines
 from rdserver.transports.relay_path import DataPath
+from rdserver.transports.unsent import unsent_bytes
 from rdserver.wire import pb
 from rdserver.wire.address import Address
 from rdserver.wire.framing import FrameDecoder
@@ -63,6 +64,7 @@ class RelayConnection(Protocol):
         self._received: Callable[[bytes], None] = self._receive_first_frame
         self._ended: Callable[[], None] = self.drop
         self.ending = False
+        self._owed_bytes = 0
         self._gone = self._read_closed = self._write_closed = False
 
     def connectionMade(self) -> None:
@@ -148,6 +150,7 @@ class RelayConnection(Protocol):
         """
         if not self._begin_end():
             return
+        self._owed_bytes = self.unsent_bytes()
         # With a paused producer still registered no close would ever finish.
         self.transport.unregisterProducer()
         if not _can_half_close(self.transport):
@@ -156,6 +159,12 @@ class RelayConnection(Protocol):
         self.transport.loseWriteConnection()
         if not self._read_closed:
             self.transport.resumeProducing()
+
+    def unsent_bytes(self) -> int:
+        """Return what the kernel still holds for the client; see :class:`PathEnd`."""
+        # Only a socket can tell; what lies over one, or replaces it, need not have one.
+        fileno = getattr(self.transport, "fileno", None)
+        return 0 if fileno is None else unsent_bytes(fileno())
 
     def _begin_end(self) -> bool:
         """Leave every table; return whether there is still a connection to close."""
@@ -168,6 +177,14 @@ class RelayConnection(Protocol):
             # Before closing, which may end at once.
             self._shared.linger.start(self)
         return not self._gone
+
+    def lingered(self) -> None:
+        """The time for an orderly end is over; a client that still takes gets more."""
+        owed_bytes, self._owed_bytes = self._owed_bytes, self.unsent_bytes()
+        if 0 < self._owed_bytes < owed_bytes:
+            self._shared.linger.start(self)
+        else:
+            self.give_up()
 
     def give_up(self) -> None:
         """The time for an orderly end is over."""

@@ -59,10 +59,14 @@ class _Pair:
 
     def start(self) -> None:
         self._session.end = self._end
+        self._session.unsent = self._unsent
         for flow in self._flows:
             flow.connect(self._one_ended)
         for flow in self._flows:
             flow.begin()
+
+    def _unsent(self) -> int:
+        return sum(flow.unsent() for flow in self._flows)
 
     def _one_ended(self) -> None:
         self._end(EndReason.CLOSED)
@@ -119,6 +123,9 @@ class _Flow:
         self._sink.transport.write(data)
         if self._session.meter.limited:
             self._pacer.moved(self, len(data))
+
+    def unsent(self) -> int:
+        return self._sink.unsent_bytes() if self._full else 0
 
     def _read_on(self) -> None:
         if not self._full and not self._held:

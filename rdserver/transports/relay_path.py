@@ -38,13 +38,17 @@ class PathEnd(Protocol):
         A deadline is set.  Nothing happens if the connection is lost already.
         """
 
+    def unsent_bytes(self) -> int:
+        """Return how much of what was sent its client has not taken yet."""
+
 
 class DataPath(Protocol):
     """
     Moves bytes between two connections and keeps the session's books.
 
-    It counts what was received in ``session.received``, sets ``session.end``, obeys
-    ``session.meter``, and tells the relay once that the session is finished.
+    It counts what was received in ``session.received``, sets ``session.end`` and
+    ``session.unsent``, obeys ``session.meter``, and tells the relay once that the session
+    is finished.
     """
 
     def begin(self, session: Session, first: PathEnd, second: PathEnd) -> None:

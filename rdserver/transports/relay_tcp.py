@@ -59,7 +59,7 @@ class RelayFactory(Factory):
             first_frame=self._deadlines(FIRST_FRAME_S, Refusal.NO_FIRST_FRAME),
             ticket=self._deadlines(TICKET_WAIT_S, Refusal.NO_TICKET),
             partner=self._deadlines(PARTNER_WAIT_S, Refusal.NO_PARTNER),
-            linger=Deadlines(clock, relay.now, LINGER_S, RelayConnection.give_up),
+            linger=Deadlines(clock, relay.now, LINGER_S, RelayConnection.lingered),
             gone=self._connection_gone,
         )
 

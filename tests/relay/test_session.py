@@ -75,6 +75,16 @@ class SilenceTests(SessionCase):
         self.session.held = 0
         self.assertEqual(EndReason.SILENT, self.tick(31))
 
+    def test_slow_reader_is_not_silent(self) -> None:
+        """Who takes what was sent is there, however long nothing new is read for it."""
+        unsent = [4_000_000]
+        self.session.unsent = lambda: unsent[0]
+        for _ in range(5):
+            self.assertIsNone(self.tick(30))
+            unsent[0] -= 1
+        self.assertIsNone(self.tick(30))
+        self.assertEqual(EndReason.SILENT, self.tick(31))
+
 
 class ListTests(SessionCase):
     def test_blocked_while_it_runs(self) -> None:

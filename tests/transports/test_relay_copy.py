@@ -150,6 +150,40 @@ class EndTests(RelayCase):
         self.assertEqual((b"x" * 50_000, False), (second.read(), second.aborted))
         self.assert_nothing_left()
 
+    def test_slow_at_the_end(self) -> None:
+        """Who takes some of the rest in each of those times is not cut."""
+        first, second = self.pair(window_bytes=0)
+        unsent = [3000, 2000, 1000, 1000]
+        second.protocol.unsent_bytes = lambda: unsent.pop(0)
+        first.send(b"x")
+        first.close()
+        self.settle()
+        for _ in range(2):
+            self.advance(LINGER_S)
+            self.assertTrue(second.connected)
+        self.advance(LINGER_S)
+        self.assertEqual(([], False), (unsent, second.connected))
+        self.assert_nothing_left()
+
+    def test_slow_reader(self) -> None:
+        """While a reader takes what it was sent its session is not silent."""
+        first, second = self.pair(window_bytes=0)
+        unsent = iter(range(2**20, 0, -1))
+        second.protocol.unsent_bytes = lambda: next(unsent)
+        first.send(b"x" * 300_000)
+        self.settle()
+        for _ in range(100):
+            self.relay.sweep()
+            self.advance(1)
+        self.assertEqual([], self.records)
+        second.window_bytes = 2**40
+        self.settle()
+        self.assertEqual(b"x" * 300_000, second.read())
+        for _ in range(33):
+            self.relay.sweep()
+            self.advance(1)
+        self.assertEqual([EndReason.SILENT], [record.reason for record in self.records])
+
     def test_what_comes_after_the_end(self) -> None:
         """What a side sends when its session is over is thrown away."""
         first, second = self.pair(window_bytes=0)

@@ -148,6 +148,24 @@ class SocketTests(SynchronousTestCase):
                 turn()
                 stuck_turns += 1
 
+    def test_slow_reader(self) -> None:
+        """What a reader takes shows before the server can send it anything more."""
+        for connection in self.factory._connections:
+            size = socket.SO_SNDBUF  # one that is set does not grow
+            connection.transport.socket.setsockopt(socket.SOL_SOCKET, size, 200_000)
+        session = next(self.relay.sessions)
+        self.assertEqual(0, session.unsent())
+        self.send_until_stuck()
+        before = session.unsent(), session.received[0]
+        self.assertGreater(session.unsent(), 0)
+        for _ in range(TURNS):
+            self.second.recv(4096)
+            turn()
+            if session.unsent() != before[0]:
+                break
+        self.assertLess(session.unsent(), before[0])
+        self.assertEqual(before[1], session.received[0])
+
     def test_stop(self) -> None:
         """A stopping server ends in order with clients that do."""
         self.first.send(b"last words")
