@@ -26,9 +26,13 @@ from rdserver.relay.lists import AddressList
 from rdserver.relay.tickets import Tickets
 from rdserver.settings.config import Config
 from rdserver.sweeper import Sweeper
+from rdserver.transports import relay_splice
 from rdserver.transports.admission import Admission
 from rdserver.transports.listeners import Listeners, Wanted
 from rdserver.transports.relay_connection import RelayConnection
+from rdserver.transports.relay_copy import CopyPath
+from rdserver.transports.relay_pacer import Pacer
+from rdserver.transports.relay_path import DataPath
 from rdserver.transports.relay_tcp import RelayFactory
 from rdserver.wire.address import is_loopback
 
@@ -71,6 +75,7 @@ class RelayServer(MultiService):
         self._listeners = Listeners(config.bind, [wanted], reactor)
         self._console_port = UnixPort(self._data_dir / RELAY_SOCKET, reactor)
         self._factory: RelayFactory | None = None
+        self._path: DataPath | None = None
 
     def privilegedStartService(self) -> None:
         """
@@ -124,7 +129,8 @@ class RelayServer(MultiService):
     def _open_ports(self, relay: Relay[RelayConnection]) -> None:
         config = self._config
         admission = Admission(config.max_connections, config.connections_per_address)
-        self._factory = RelayFactory(relay, admission, self._reactor)
+        self._path = self._data_path(relay)
+        self._factory = RelayFactory(relay, admission, self._reactor, self._path)
         console = ConsoleFactory(Console(relay_commands(relay)), self._reactor)
         self._console_port.open(console)
         factory: Factory = self._factory
@@ -132,11 +138,22 @@ class RelayServer(MultiService):
             factory = SniffingFactory(console, factory, is_loopback, self._reactor)
         self._listeners.open_tcp(config.relay_port, factory)
 
+    def _data_path(self, relay: Relay[RelayConnection]) -> DataPath:
+        wanted = self._config.relay_path
+        if wanted == "splice" and not relay_splice.AVAILABLE:
+            raise ConfigError("relay-path: this system cannot splice; use auto or copy")
+        pacer = Pacer(relay.total, self._reactor, relay.now)
+        if wanted == "copy" or not relay_splice.AVAILABLE:
+            return CopyPath(pacer, relay.finish)
+        return relay_splice.SplicePath(self._reactor, pacer, relay.finish, relay.now)
+
     async def _stop(self) -> None:
         self._console_port.close()
         await self._listeners.close()
         if self._factory is not None:
             await self._factory.close_all()
+        if self._path is not None:
+            self._path.close()
         if self.running:
             self._log.info("relay stops")
             await maybeDeferred(super().stopService)

@@ -20,6 +20,7 @@ from rdserver.settings.model import setting, settings_of
 
 Role = Literal["all", "id", "relay"]
 RelayAuth = Literal["ticket", "key", "open"]
+RelayPath = Literal["auto", "splice", "copy"]
 LogLevel = Literal["debug", "info", "warn", "error"]
 LogFormat = Literal["text", "json"]
 
@@ -241,6 +242,13 @@ class Config:
         _COUNT,
         20000,
         "Open TCP connections for each listening port; further ones are closed",
+        ours=True,
+    )
+    relay_path: RelayPath = _of_relay(
+        kinds.choice("auto", "splice", "copy"),
+        "auto",
+        "How relayed bytes move: by the kernel where it can (splice), or through this "
+        "process (copy); auto takes the first where the system has it",
         ours=True,
     )
     relay_waiting_per_address: int = _of_relay(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 
 from attrs import frozen
@@ -20,6 +21,7 @@ from rdserver.relay.limits import (
     FIRST_FRAME_BYTES,
 )
 from rdserver.relay.refusals import Refusal, RefusedError
+from rdserver.transports.detach import detach
 from rdserver.transports.relay_deadlines import Deadlines
 from rdserver.transports.relay_path import DataPath
 from rdserver.transports.unsent import unsent_bytes
@@ -63,6 +65,7 @@ class RelayConnection(Protocol):
         self._early = bytearray()
         self._received: Callable[[bytes], None] = self._receive_first_frame
         self._ended: Callable[[], None] = self.drop
+        self._give_up: Callable[[], None] = self._give_up_transport
         self.ending = False
         self._owed_bytes = 0
         self._gone = self._read_closed = self._write_closed = False
@@ -130,6 +133,25 @@ class RelayConnection(Protocol):
         self._stop_deadlines()
         self._received, self._ended = received, ended
 
+    def detach(self, give_up: Callable[[], None]) -> socket.socket:
+        """Take the socket out of Twisted; see :class:`PathEnd`."""
+        self._stop_deadlines()
+        self._received, self._ended, self._give_up = _discard, _nothing, give_up
+        detached = detach(self.transport)
+        del self.transport, self._decoder, self._request, self._early
+        return detached
+
+    def linger(self) -> None:
+        """The session is over, the socket not yet closed; see :class:`PathEnd`."""
+        self.ending = True
+        self._shared.linger.start(self)
+
+    def lost(self) -> None:
+        """The detached socket is closed; see :class:`PathEnd`."""
+        self.ending = self._gone = True
+        self._shared.linger.stop(self)
+        self._shared.gone(self)
+
     def refuse(self, reason: Refusal) -> None:
         """Close without a word, and keep the reason."""
         self._shared.relay.refuse(self.address, reason)
@@ -188,6 +210,9 @@ class RelayConnection(Protocol):
 
     def give_up(self) -> None:
         """The time for an orderly end is over."""
+        self._give_up()
+
+    def _give_up_transport(self) -> None:
         if self._write_closed:
             self.transport.loseConnection()  # the kernel still sends what it has
         else:

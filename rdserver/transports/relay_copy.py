@@ -35,6 +35,9 @@ class CopyPath:
         """Take both connections over; see :class:`DataPath`."""
         _Pair(session, first, second, self._pacer, self._finished).start()
 
+    def close(self) -> None:
+        """Nothing is held here."""
+
 
 class _Pair:
     """The two directions of one session, which end together."""

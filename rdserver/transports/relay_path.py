@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from socket import socket
 from typing import TYPE_CHECKING, Protocol
 
 from rdserver.relay.session import Session
@@ -15,7 +16,7 @@ class PathEnd(Protocol):
     """
     One of the two connections, as a data path may use it.
 
-    :ivar transport: the path may use it, or take the socket out of it.
+    :ivar transport: the path may use it, unless it detaches.
     """
 
     transport: Server
@@ -30,6 +31,23 @@ class PathEnd(Protocol):
         *ended* is called when the other side has closed, or the connection is lost; not
         after :meth:`finish`.
         """
+
+    def detach(self, give_up: Callable[[], None]) -> socket:
+        """
+        Take the socket out of Twisted: from now on the path reads, writes and closes it.
+
+        The transport must be :func:`rdserver.transports.detach.is_detachable`, and is
+        gone afterwards.  Instead of *ended* and :meth:`finish` there are now
+        :meth:`linger` and :meth:`lost`.
+
+        :param give_up: called when the time for an orderly end is over.
+        """
+
+    def linger(self) -> None:
+        """Note that the session of a detached connection is over; a deadline is set."""
+
+    def lost(self) -> None:
+        """Note that a detached connection's socket is closed."""
 
     def finish(self) -> None:
         """
@@ -53,3 +71,6 @@ class DataPath(Protocol):
 
     def begin(self, session: Session, first: PathEnd, second: PathEnd) -> None:
         """Take both connections over.  They may be paused, and may have early data."""
+
+    def close(self) -> None:
+        """Let go of everything; all connections have ended."""

@@ -32,6 +32,7 @@ REFUSED = {
         "x",
         "Invalid port: relay-port must be a whole number from 3 to 65533, not 'x'",
     ),
+    "relay-path": ("fast", "relay-path must be auto, splice or copy, not 'fast'"),
     "relay-auth": ("none", "relay-auth must be ticket, key or open, not 'none'"),
     "connections-per-address": (
         "0",

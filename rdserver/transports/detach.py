@@ -1,0 +1,34 @@
+"""Takes an accepted socket out of Twisted, whole and unharmed."""
+
+from __future__ import annotations
+
+import socket
+
+from twisted.internet import tcp
+
+
+def is_detachable(transport: object) -> bool:
+    """Return whether *transport* is plain TCP, still open; it must not have written."""
+    return (
+        isinstance(transport, tcp.Connection)
+        and not getattr(transport, "TLS", False)
+        and bool(transport.connected)
+        and not transport.disconnecting
+    )
+
+
+def detach(transport: tcp.Server) -> socket.socket:
+    """
+    Return the socket of a detachable *transport*, which is dead afterwards.
+
+    This does what ``Connection.connectionLost`` does, less telling the protocol and less
+    closing.  The public way, a duplicate of the descriptor and ``abortConnection``, makes
+    the kernel reset the connection that both descriptors share.
+    """
+    transport.stopReading()
+    transport.stopWriting()
+    transport.connected = False
+    transport.disconnected = True
+    detached: socket.socket = transport.socket
+    del transport.protocol, transport.socket, transport.fileno
+    return detached

@@ -1,0 +1,152 @@
+"""
+One edge-triggered loop for all spliced connections, inside the reactor.
+
+Its epoll descriptor is a single reader of the reactor's.  So a chunk of data costs none
+of the reactor's bookkeeping, and the loop decides who is served next: first whoever has
+something new to say, then, one at a time, those in the middle of a bulk transfer.
+"""
+
+from __future__ import annotations
+
+import select
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+SLICE_S = 0.002
+"""How long the loop goes on before everything else in the reactor gets its turn."""
+
+_EVENTS = 256
+_IN, _OUT = select.EPOLLIN, select.EPOLLOUT
+_ENDED = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+_TO_READ = _IN | _ENDED
+_INTEREST = _IN | _OUT | select.EPOLLRDHUP | select.EPOLLET
+
+
+class Flow(Protocol):
+    """
+    One direction of a session, as the loop sees it.
+
+    :ivar readable: there may be something to read at its source.
+    :ivar closing: the source has closed its side, or broke, behind what there is to read.
+        No further edge will tell of that.
+    :ivar stuck: it has bytes that its sink did not take yet.
+    :ivar queued: its turn will come without an event.
+    """
+
+    readable: bool
+    closing: bool
+    stuck: bool
+    queued: bool
+
+    def turn(self) -> None:
+        """Move at most one chunk; never raises."""
+
+
+@implementer(IReadDescriptor)
+class SpliceLoop:
+    """
+    Watches sockets and gives turns to the flows between them.
+
+    :param reactor: an ``IReactorFDSet`` and ``IReactorTime``.
+    :param now: monotonic clock, in seconds.
+    """
+
+    def __init__(self, reactor: Any, now: Callable[[], float]) -> None:
+        self._reactor = reactor
+        self._now = now
+        self._epoll = select.epoll()
+        self._from: dict[int, Flow] = {}
+        self._to: dict[int, Flow] = {}
+        self._queue: deque[Flow] = deque()
+        self._again: IDelayedCall | None = None
+        self._running = False
+        reactor.addReader(self)
+
+    def watch(self, descriptor: int, reads: Flow, writes: Flow) -> None:
+        """
+        Give turns to *reads* when *descriptor* can be read, and to *writes* when it takes
+        bytes again.  What it can do already is reported too.
+        """
+        self._from[descriptor] = reads
+        self._to[descriptor] = writes
+        self._epoll.register(descriptor, _INTEREST)
+
+    def forget(self, descriptor: int) -> None:
+        """
+        Watch *descriptor* no more; to be called before it is closed.
+
+        Closing alone would not do while a duplicate of it lives.
+        """
+        if self._from.pop(descriptor, None) is not None:
+            del self._to[descriptor]
+            self._epoll.unregister(descriptor)
+
+    def queue(self, flow: Flow) -> None:
+        """Give *flow* a turn soon, without an event."""
+        if not flow.queued:
+            flow.queued = True
+            self._queue.append(flow)
+        if not self._running and self._again is None:
+            self._again = self._reactor.callLater(0, self._go_on)
+
+    def _go_on(self) -> None:
+        self._again = None
+        self.doRead()
+
+    def doRead(self) -> None:  # noqa: N802 - Twisted's name
+        """Serve events and turns for one slice of time."""
+        self._running = True
+        try:
+            self._serve(self._now() + SLICE_S)
+        finally:
+            self._running = False
+        if self._queue and self._again is None:
+            self._again = self._reactor.callLater(0, self._go_on)
+
+    def _serve(self, until_s: float) -> None:
+        poll, queue, now = self._epoll.poll, self._queue, self._now
+        while True:
+            for descriptor, events in poll(0, _EVENTS):
+                if events & _OUT:
+                    flow = self._to.get(descriptor)
+                    if flow is not None and flow.stuck and not flow.queued:
+                        flow.turn()
+                if events & _TO_READ:
+                    flow = self._from.get(descriptor)
+                    if flow is not None:
+                        flow.readable = True
+                        if events & _ENDED:
+                            flow.closing = True
+                        if not (flow.queued or flow.stuck):
+                            flow.turn()
+            if not queue:
+                return
+            flow = queue.popleft()
+            flow.queued = False
+            flow.turn()
+            if now() > until_s:
+                return
+
+    def close(self) -> None:
+        """Let go of the reactor; nothing may be watched any more."""
+        self._reactor.removeReader(self)
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+        self._epoll.close()
+
+    def fileno(self) -> int:
+        """For the reactor."""
+        return -1 if self._epoll.closed else self._epoll.fileno()
+
+    def logPrefix(self) -> str:  # noqa: N802 - Twisted's name
+        """For the reactor."""
+        return "splice"
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor ends."""
