@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from attrs import frozen
 
@@ -133,11 +133,15 @@ class IdRooms:
             pending=self._introductions.pending,
         )
 
-    def sweep(self) -> None:
-        """Forget what is too old, everywhere."""
-        self.presence.sweep()
-        self._limit.sweep()
-        self._changes.sweep()
-        self._answers.sweep()
-        self._introductions.pairs.sweep()
-        self._introductions.pending.sweep()
+    def sweep(self) -> Iterator[None]:
+        """Forget what is too old, everywhere, a slice with each step of the result."""
+        yield from self.presence.sweep()
+        for table in (
+            self._limit,
+            self._changes,
+            self._answers,
+            self._introductions.pairs,
+            self._introductions.pending,
+        ):
+            table.sweep()
+            yield

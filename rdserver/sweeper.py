@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import Cooperator, LoopingCall
 from twisted.logger import Logger
 
 
@@ -18,7 +18,8 @@ class Sweeper(Service):
 
     A job that fails is logged and runs again next time.  (LoopingCall alone would
     stop at the first exception, and the table it sweeps would grow.)  One that takes
-    longer is not overlapped by the next.
+    longer is not overlapped by the next.  One that returns an iterator is done when
+    that ends; each of its steps has a reactor turn of its own.
 
     :param at_once: whether the first run is at the start already.
     """
@@ -41,6 +42,10 @@ class Sweeper(Service):
         self._loop = LoopingCall(self._run_once)
         self._loop.clock = clock
         self._stopped: Deferred[Any] | None = None
+        self._steps = Cooperator(
+            terminationPredicateFactory=lambda: lambda: True,  # one step a turn
+            scheduler=lambda turn: clock.callLater(0, turn),
+        )
 
     def startService(self) -> None:
         super().startService()
@@ -54,8 +59,15 @@ class Sweeper(Service):
         return self._stopped
 
     def _run_once(self) -> Deferred[Any]:
-        return maybeDeferred(self._job).addErrback(
-            lambda f: self._log.failure(
-                "{job} failed, will run again", f, job=self._job_name
+        return (
+            maybeDeferred(self._job)
+            .addCallback(self._finish)
+            .addErrback(
+                lambda f: self._log.failure(
+                    "{job} failed, will run again", f, job=self._job_name
+                )
             )
         )
+
+    def _finish(self, result: object) -> Deferred[Any] | None:
+        return self._steps.coiterate(result) if isinstance(result, Iterator) else None

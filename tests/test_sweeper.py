@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from rdserver.sweeper import Sweeper
+from tests.fakes import TurnClock
 
 
 class SweeperTests(SynchronousTestCase):
     """A job every minute."""
 
     def setUp(self) -> None:
-        self.clock = Clock()
+        self.clock = TurnClock()
         self.runs: list[float] = []
 
     def start(self, job: Callable[[], object], **options: bool) -> Sweeper:
@@ -41,6 +41,32 @@ class SweeperTests(SynchronousTestCase):
         sweeper = self.start(lambda: None, at_once=True)
         self.clock.advance(60)
         self.assertEqual([0, 60], self.runs)
+        self.successResultOf(sweeper.stopService())
+
+    def test_slices(self) -> None:
+        """A job in slices: one each turn, not overlapped by the next run."""
+        done: list[int] = []
+        sweeper = self.start(lambda: (done.append(n) for n in range(3)))
+        self.clock.advance(60)
+        for count in (0, 1, 2, 3):
+            self.assertEqual(count, len(done))
+            self.clock.advance(0)
+        self.clock.advance(60)
+        self.assertEqual([60, 120], self.runs)
+        stopped = sweeper.stopService()
+        self.assertNoResult(stopped)
+        self.clock.pump([0] * 4)
+        self.successResultOf(stopped)
+        self.assertEqual(6, len(done))
+
+    def test_survives_a_failing_slice(self) -> None:
+        """A slice that fails ends that run, not the next."""
+        sweeper = self.start(lambda: (1 // n for n in (1, 0, 1)))
+        for runs in ([60], [60, 120]):
+            self.clock.advance(60 - self.clock.seconds() % 60)
+            self.assertEqual(runs, self.runs)
+            self.clock.pump([0] * 3)
+            self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))
         self.successResultOf(sweeper.stopService())
 
     def test_survives_a_failing_job(self) -> None:

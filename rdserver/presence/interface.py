@@ -7,6 +7,8 @@ so callers never hold on to a :class:`Peer` over an ``await``.
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
 from typing import Protocol, TypeAlias
 
 from rdserver.storage.interface import StoredPeer
@@ -15,28 +17,63 @@ from rdserver.wire.address import Address
 Route: TypeAlias = Address
 """How to reach a registered device: where its datagrams come from."""
 
+_NEVER_S = float("-inf")
+_LENGTHS = struct.Struct("=II")
+
 
 class Peer:
     """
     One device in memory.  Only its :class:`Presence` changes it.
 
-    :ivar stored: who it is, as the storage has it.
-    :ivar route: where it proved itself last; None before it does.
+    There may be a million of them, so it is flat: every object that it holds counts
+    its own header, and is one more for the garbage collector to look at.
+
+    :ivar id: its id.
+    :ivar ip: text of the address it last registered from, empty when not known.
+    :ivar host: where it proved itself last; *ip* before it does.
+    :ivar port: the port there; 0 before it does.
     :ivar seen_s: monotonic time of its last accepted sign of life.
-    :ivar used_s: monotonic time of its last sign of life, or when it was taken in.
     :ivar tries: RegisterPk accepted in a row, each soon after the one before.
-    :ivar tried_s: monotonic time of the last of them.
+    :ivar tried_s: monotonic time of the last of them, or when it was taken in.
     """
 
-    __slots__ = ("route", "seen_s", "stored", "tried_s", "tries", "used_s")
+    __slots__ = ("_row", "host", "id", "ip", "port", "seen_s", "tried_s", "tries")
 
-    def __init__(self, stored: StoredPeer, used_s: float) -> None:
-        self.stored = stored
-        self.route: Route | None = None
-        self.seen_s = float("-inf")
-        self.used_s = used_s
+    def __init__(self, stored: StoredPeer, now_s: float) -> None:
+        self.id = stored.id
+        self.host = stored.ip
+        self.port = 0
+        self.seen_s = _NEVER_S
         self.tries = 0
-        self.tried_s = float("-inf")
+        self.tried_s = now_s
+        self.stored = stored
+
+    @property
+    def stored(self) -> StoredPeer:
+        """Who it is, as the storage has it.  Made anew for each caller."""
+        guid_bytes, pk_bytes = _LENGTHS.unpack_from(self._row)
+        pk_at = _LENGTHS.size + guid_bytes
+        uuid_at = pk_at + pk_bytes
+        row = self._row
+        guid = row[_LENGTHS.size : pk_at]
+        return StoredPeer(self.id, guid, row[uuid_at:], row[pk_at:uuid_at], self.ip)
+
+    @stored.setter
+    def stored(self, stored: StoredPeer) -> None:
+        # Three values in one object: headers would take more than what they hold.
+        lengths = _LENGTHS.pack(len(stored.guid), len(stored.pk))
+        self._row = b"".join((lengths, stored.guid, stored.pk, stored.uuid))
+        self.ip = stored.ip
+
+    @property
+    def has_key(self) -> bool:
+        """Whether storage knows a public key of it."""
+        return _LENGTHS.unpack_from(self._row)[1] > 0
+
+    @property
+    def route(self) -> Route | None:
+        """Where it proved itself last; None before it does.  Made anew each time."""
+        return Address(self.host, self.port) if self.port else None
 
 
 class Presence(Protocol):
@@ -60,8 +97,13 @@ class Presence(Protocol):
     def is_online(self, peer: Peer) -> bool:
         """Return whether the device was heard of recently enough."""
 
-    def sweep(self) -> None:
-        """Forget devices nobody has used for a while; storage still has them."""
+    def sweep(self) -> Iterator[None]:
+        """
+        Forget devices nobody has used for a while; storage still has them.
+
+        The work is done as the result is iterated, a short slice each time; anything
+        may be called between two.
+        """
 
     def __len__(self) -> int:
         """Return how many devices are in memory."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from rdserver.presence.interface import Peer, Route
 from rdserver.storage.interface import StoredPeer
@@ -14,6 +14,15 @@ _UNUSED_S = 600.0
 _TRIES = 3
 _TRIES_S = 7.0
 
+# One table of a million devices stops everything when it grows (20 ms and more) and
+# cannot be swept in slices without a copy of its keys.  So there are many small ones.
+_SHARDS = 1024
+# By the hash's highest bits: the lowest ones find the place in a shard.
+_SHARD_SHIFT = 64 - 10
+
+# Devices looked at in one slice of a sweep: half a millisecond.
+_SLICE = 1000
+
 
 class MemoryPresence:
     """
@@ -24,15 +33,19 @@ class MemoryPresence:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._peers: dict[str, Peer] = {}
+        self._shards: tuple[dict[str, Peer], ...] = tuple({} for _ in range(_SHARDS))
+
+    def _shard(self, peer_id: str) -> dict[str, Peer]:
+        return self._shards[hash(peer_id) >> _SHARD_SHIFT]  # from -512 to 511
 
     def get(self, peer_id: str) -> Peer | None:
-        return self._peers.get(peer_id)
+        return self._shards[hash(peer_id) >> _SHARD_SHIFT].get(peer_id)
 
     def remember(self, stored: StoredPeer) -> Peer:
-        peer = self._peers.get(stored.id)
+        shard = self._shard(stored.id)
+        peer = shard.get(stored.id)
         if peer is None:
-            peer = self._peers[stored.id] = Peer(stored, self._now())
+            peer = shard[stored.id] = Peer(stored, self._now())
         return peer
 
     def confirm(self, stored: StoredPeer, route: Route) -> Peer:
@@ -42,8 +55,12 @@ class MemoryPresence:
         return peer
 
     def refresh(self, peer: Peer, route: Route) -> None:
-        peer.route = route
-        peer.seen_s = peer.used_s = self._now()
+        if peer.host != route.host:
+            # It is where it registered from, nearly always: one text for both.
+            peer.host = peer.ip if peer.ip == route.host else route.host
+        if peer.port != route.port:
+            peer.port = route.port
+        peer.seen_s = self._now()
 
     def try_register(self, peer: Peer) -> bool:
         """Three in quick succession pass; then it takes seven seconds of silence.
@@ -56,17 +73,30 @@ class MemoryPresence:
         elif peer.tries >= _TRIES:
             return False
         peer.tries += 1
-        peer.tried_s = peer.used_s = now
+        peer.tried_s = now
         return True
 
     def is_online(self, peer: Peer) -> bool:
         return self._now() - peer.seen_s < ONLINE_S
 
-    def sweep(self) -> None:
+    def sweep(self) -> Iterator[None]:
+        looked_at = 0
+        for shard in self._shards:
+            looked_at += len(shard)
+            self._sweep(shard)
+            if looked_at >= _SLICE:
+                looked_at = 0
+                yield
+
+    def _sweep(self, shard: dict[str, Peer]) -> None:
         oldest = self._now() - _UNUSED_S
-        unused = [peer_id for peer_id, peer in self._peers.items() if peer.used_s < oldest]
+        unused = [
+            peer_id
+            for peer_id, peer in shard.items()
+            if peer.seen_s < oldest and peer.tried_s < oldest
+        ]
         for peer_id in unused:
-            del self._peers[peer_id]
+            del shard[peer_id]
 
     def __len__(self) -> int:
-        return len(self._peers)
+        return sum(map(len, self._shards))

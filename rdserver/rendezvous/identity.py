@@ -45,6 +45,6 @@ class Identity:
         :param version: what B's answer said; ancient clients say nothing, and A
             must not expect a handshake that they do not know.
         """
-        if self._pair is None or peer is None or not version or not peer.stored.pk:
+        if self._pair is None or peer is None or not version or not peer.has_key:
             return b""
-        return self._pair.sign_id_pk(peer.stored.id, peer.stored.pk)
+        return self._pair.sign_id_pk(peer.id, peer.stored.pk)

@@ -111,7 +111,7 @@ class PendingTable:
 
         :returns: None if the connection asks too fast for it to be passed on.
         """
-        peer_id = peer.stored.id
+        peer_id = peer.id
         pending = self._by_stream.get(stream.id)
         pace = _Pace() if pending is None else pending.pace
         if not pace.admit(self._now()):
@@ -119,7 +119,7 @@ class PendingTable:
         if pending is None or (pending.peer_id, pending.kind) != (peer_id, kind):
             pending = self._add(stream, peer_id, kind, pace)
         pending.forwarded_s = self._now()
-        pending.peer_host = peer.route.host if peer.route else ""
+        pending.peer_host = peer.host if peer.port else ""
         return pending
 
     def echoed(self, disguise: bytes, sender: Address) -> Pending | None:

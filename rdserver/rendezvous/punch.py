@@ -101,15 +101,16 @@ class Punching:
         return self._ask(peer, request, stream)
 
     def _ask(self, peer: Peer, request: pb.PunchHoleRequest, stream: Stream) -> Effects:
-        if peer.route is None or not self._with.presence.is_online(peer):
+        route = peer.route
+        if route is None or not self._with.presence.is_online(peer):
             return _refuse(stream, _FAILURE(failure=_FAILURE.OFFLINE))
-        peer_id = peer.stored.id
+        peer_id = peer.id
         self._with.pairs.asked(stream.address.host, peer_id)
         pending = self._with.pending.open(stream, peer, Kind.PUNCH)
         if pending is None:
             return ()
-        self._log.record(stream.address.host, peer.route.host, peer_id)
-        return (Send(peer.route, self._push(pending, peer.route.host, request)),)
+        self._log.record(stream.address.host, route.host, peer_id)
+        return (Send(route, self._push(pending, route.host, request)),)
 
     def _push(
         self, pending: Pending, b_host: str, request: pb.PunchHoleRequest

@@ -105,14 +105,12 @@ class Registration:
         return (reply, *self._servers.update_for(serial, origin))
 
     def _must_prove(self, peer: Peer, origin: Address) -> bool:
-        if not peer.stored.pk:
+        if not peer.has_key:
             return True
-        route = peer.route
-        known_host = peer.stored.ip if route is None else route.host
-        if known_host != origin.host:
+        if peer.host != origin.host:
             return not is_loopback(origin.host)
         settled = self._now() - peer.seen_s >= _SETTLED_S
-        return route is not None and route.port != origin.port and not settled
+        return peer.port not in (0, origin.port) and not settled
 
     def register_pk(self, message: pb.RendezvousMessage, origin: Address) -> Outcome:
         """Answer a registration."""
@@ -124,7 +122,7 @@ class Registration:
             return _answer(origin, _RESULT.INVALID_ID_FORMAT)
         claim = _Claim(pb.text(request.id), request.uuid, request.pk, origin)
         peer = self._presence.get(claim.peer_id)
-        if peer is not None and claim.owns(peer.stored) and peer.stored.ip == origin.host:
+        if peer is not None and peer.ip == origin.host and claim.owns(peer.stored):
             return _answer(origin, self._renew(peer, claim))
         if claim.peer_id in self._being_stored:
             return ()  # the first of two alike is answered; of two rivals, one must repeat

@@ -85,7 +85,8 @@ class Relaying:
         return self._ask(peer, request, stream)
 
     def _ask(self, peer: Peer, request: pb.RequestRelay, stream: Stream) -> Effects:
-        if peer.route is None or not self._with.presence.is_online(peer):
+        route = peer.route
+        if route is None or not self._with.presence.is_online(peer):
             return self._refuse(stream, OFFLINE_TEXT)
         pending = self._with.pending.open(stream, peer, Kind.RELAY)
         if pending is None:
@@ -99,7 +100,7 @@ class Relaying:
             relay_server=request.relay_server,
             secure=request.secure,
         )
-        return (Send(peer.route, pb.RendezvousMessage(request_relay=rebuilt)),)
+        return (Send(route, pb.RendezvousMessage(request_relay=rebuilt)),)
 
     def response(self, message: pb.RendezvousMessage, sender: Stream) -> Effects:
         """Give A the relay and the session that B will be at."""

@@ -364,8 +364,8 @@ class LimitTests(RoomsTests):
         """Entries older than their window go without anybody asking the console."""
         self.fresh(1)
         self.clock.advance(86_400)
-        self.rooms.sweep()
+        self.sweep()
         self.assertEqual(1, len(self.rooms._limit))
         self.clock.advance(1)
-        self.rooms.sweep()
+        self.sweep()
         self.assertEqual(0, len(self.rooms._limit))

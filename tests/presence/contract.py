@@ -27,6 +27,10 @@ class PresenceContract(_Mixin):
         self.clock = Clock()
         self.presence = self.make_presence(self.clock)
 
+    def sweep(self) -> None:
+        for _slice in self.presence.sweep():
+            pass
+
     def test_unknown(self) -> None:
         """A device that nobody spoke of is not there."""
         self.assertIsNone(self.presence.get(ALICE.id))
@@ -93,12 +97,61 @@ class PresenceContract(_Mixin):
         self.clock.advance(300)
         self.presence.refresh(active, HOME)
         self.clock.advance(300)
-        self.presence.sweep()
+        self.sweep()
         self.assertEqual(2, len(self.presence))
         self.clock.advance(0.1)
-        self.presence.sweep()
+        self.sweep()
         self.assertIsNone(self.presence.get("stored-only"))
         self.assertIsNotNone(self.presence.get(ALICE.id))
         self.clock.advance(300)
-        self.presence.sweep()
+        self.sweep()
         self.assertEqual(0, len(self.presence))
+
+    def test_sweep_spares_who_tries(self) -> None:
+        """A RegisterPk keeps a device in memory too, wherever it comes from."""
+        peer = self.presence.remember(ALICE)
+        self.clock.advance(300)
+        self.presence.try_register(peer)
+        self.clock.advance(600)
+        self.sweep()
+        self.assertEqual(1, len(self.presence))
+        self.clock.advance(0.1)
+        self.sweep()
+        self.assertEqual(0, len(self.presence))
+
+    def test_changes_during_sweep(self) -> None:
+        """Between its slices devices come and go; whoever is in use stays."""
+        for n in range(5000):
+            self.presence.remember(evolve(ALICE, id=f"old-{n}"))
+        self.clock.advance(600.1)
+        slices = 0
+        for slices, _slice in enumerate(self.presence.sweep(), 1):
+            self.presence.confirm(evolve(ALICE, id=f"new-{slices}"), HOME)
+        self.assertGreater(slices, 1)
+        self.assertEqual(slices, len(self.presence))
+        self.assertTrue(all(self.presence.get(f"new-{n + 1}") for n in range(slices)))
+
+    def test_row_comes_back(self) -> None:
+        """Whatever storage holds of a device is given back as it was."""
+        rows = (
+            StoredPeer("a", b"", b"", b"", ""),
+            StoredPeer("b", b"g", b"", b"p" * 300, "2001:db8::1"),
+            StoredPeer("c", b"g" * 16, b"u" * 70_000, b"", "192.0.2.1"),
+            ALICE,
+        )
+        for row in rows:
+            peer = self.presence.remember(row)
+            self.assertEqual((row, row.id), (peer.stored, peer.id))
+            self.assertEqual(bool(row.pk), peer.has_key)
+            changed = evolve(row, pk=b"another", ip="2001:db8::2")
+            self.assertEqual(changed, self.presence.confirm(changed, HOME).stored)
+            self.assertTrue(peer.has_key)
+
+    def test_place(self) -> None:
+        """A device is where it registered from until it proves to be elsewhere."""
+        peer = self.presence.remember(ALICE)
+        self.assertEqual((ALICE.ip, 0), (peer.host, peer.port))
+        self.presence.refresh(peer, AWAY)
+        self.assertEqual((AWAY, ALICE.ip), ((peer.host, peer.port), peer.ip))
+        self.presence.refresh(peer, HOME)
+        self.assertEqual(HOME, peer.route)

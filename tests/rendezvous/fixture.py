@@ -238,6 +238,11 @@ class RoomsTests(SynchronousTestCase):
         )
         return answer.message.online_response.states == b"\x80"
 
+    def sweep(self) -> None:
+        """Do a whole sweep at once."""
+        for _slice in self.rooms.sweep():
+            pass
+
     def stored(self, peer_id: str = BOB_ID) -> StoredPeer | None:
         """Return what the database holds."""
         return self.result_of(MemoryPeerStore.find(self.store, peer_id))

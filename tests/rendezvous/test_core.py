@@ -156,7 +156,8 @@ class AnyBytesTests(RoomsTests):
 
     def assert_expected(self, effect: Effect, asker: int) -> None:
         if isinstance(effect, Send):
-            devices = self.rooms.presence._peers.values()
+            shards = self.rooms.presence._shards
+            devices = (device for shard in shards for device in shard.values())
             self.assertIn(effect.to, {device.route for device in devices})
             pushes = {"punch_hole", "fetch_local_addr", "request_relay"}
             self.assertIn(kind(effect), pushes)
@@ -188,7 +189,7 @@ class EmptyTests(RoomsTests):
         self.assertEqual(0, tables.pop("pending"))
         self.assertNotIn(0, tables.values(), tables)
         self.clock.advance(86_401)
-        self.rooms.sweep()
+        self.sweep()
         self.assertEqual({0}, set(self.tables().values()), self.tables())
 
     def tables(self) -> dict[str, int]:

@@ -75,7 +75,7 @@ class SlowStoreTests(RoomsTests):
         self.effects(punch)
         self.assertEqual(1, len(self.rooms._introductions.pending))
         self.clock.advance(151)
-        self.rooms.sweep()
+        self.sweep()
         self.assertEqual(0, len(self.rooms._introductions.pending))
 
     def test_database_cannot_be_read(self) -> None:

@@ -38,5 +38,5 @@ class DatagramTests(RoomsTests):
         """Addresses that asked are forgotten two seconds later."""
         self.answers(STRANGER, 300)
         self.clock.advance(2)
-        self.rooms.sweep()
+        self.sweep()
         self.assertEqual(0, len(self.rooms._answers))

@@ -201,7 +201,7 @@ class SlowStoreTests(RoomsTests):
         self.store.holding = True
         change = self.begin(self.claim(origin=ELSEWHERE))
         self.clock.advance(601)
-        self.rooms.sweep()
+        self.sweep()
         self.assertEqual(0, len(self.rooms.presence))
         self.store.give()
         self.assertEqual("OK", result_name(self.effects(change)))
