@@ -3,6 +3,7 @@
 #   make test    sets everything up and runs every test (TESTS=tests.wire for a part)
 # For work on the code:
 #   make lint (style and types), make coverage, make proto, make docs, make clean
+#   make bench   measures the server beside others: see bench/README.md (ARGS="--quick")
 
 PYTHON ?= python3
 ARGS ?=
@@ -17,7 +18,7 @@ READY_DEV := $(VENV)/.ready-dev
 # A package without a wheel fails at once here, not in the middle of a C build.
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary :all:
 
-.PHONY: run test lint style types coverage proto docs clean
+.PHONY: run test lint style types coverage bench proto docs clean
 
 run: $(READY)
 	@mkdir -p data
@@ -44,6 +45,9 @@ coverage: $(READY_DEV)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
+bench: $(READY)
+	$(BIN)/python -m bench.run $(ARGS)
+
 # Code of a newer protoc does not import under Debian 12's runtime.
 proto:
 	@found=$$(protoc --version 2>/dev/null); case "$$found" in \
@@ -57,7 +61,7 @@ docs: $(READY)
 	mv docs/settings.md.new docs/settings.md
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache
+	rm -rf $(VENV) bench/build build dist *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache
 	find rdserver tests twisted tools -name __pycache__ -exec rm -rf {} +
 	rm -f twisted/plugins/dropin.cache
 
