@@ -66,6 +66,7 @@ class RelayConnection(Protocol):
         self._received: Callable[[bytes], None] = self._receive_first_frame
         self._ended: Callable[[], None] = self.drop
         self._give_up: Callable[[], None] = self._give_up_transport
+        self._detached: socket.socket | None = None
         self.ending = False
         self._owed_bytes = 0
         self._gone = self._read_closed = self._write_closed = False
@@ -137,13 +138,14 @@ class RelayConnection(Protocol):
         """Take the socket out of Twisted; see :class:`PathEnd`."""
         self._stop_deadlines()
         self._received, self._ended, self._give_up = _discard, _nothing, give_up
-        detached = detach(self.transport)
+        self._detached = detached = detach(self.transport)
         del self.transport, self._decoder, self._request, self._early
         return detached
 
     def linger(self) -> None:
         """The session is over, the socket not yet closed; see :class:`PathEnd`."""
         self.ending = True
+        self._owed_bytes = self.unsent_bytes()
         self._shared.linger.start(self)
 
     def lost(self) -> None:
@@ -185,7 +187,7 @@ class RelayConnection(Protocol):
     def unsent_bytes(self) -> int:
         """Return what the kernel still holds for the client; see :class:`PathEnd`."""
         # Only a socket can tell; what lies over one, or replaces it, need not have one.
-        fileno = getattr(self.transport, "fileno", None)
+        fileno = getattr(self._detached or self.transport, "fileno", None)
         return 0 if fileno is None else unsent_bytes(fileno())
 
     def _begin_end(self) -> bool:

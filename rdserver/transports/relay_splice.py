@@ -119,11 +119,16 @@ class _Pair:
 
     def start(self) -> None:
         self._session.end = self._end
+        self._session.unsent = self._unsent
         for side, end in enumerate(self._ends):
             flows = self._flows[side], self._flows[1 - side]
             self._tools.loop.watch(end.socket.fileno(), *flows)
         for flow in self._flows:
             self._tools.loop.queue(flow)
+
+    def _unsent(self) -> int:
+        sinks = (self._ends[1 - flow.side] for flow in self._flows if flow.stuck)
+        return sum(sink.connection.unsent_bytes() for sink in sinks)
 
     def source_ended(self, flow: SpliceFlow) -> None:
         end = self._ends[flow.side]

@@ -7,6 +7,7 @@ import struct
 import time
 from collections.abc import Callable
 
+from twisted.internet.epollreactor import EPollReactor
 from twisted.trial.unittest import SynchronousTestCase
 
 from rdserver.relay.admission import RelayAuth
@@ -16,6 +17,10 @@ from rdserver.relay.tickets import Tickets
 from rdserver.relay.usage import EndReason, SessionRecord
 from rdserver.transports.admission import Admission
 from rdserver.transports.relay_connection import RelayConnection
+from rdserver.transports.relay_copy import CopyPath
+from rdserver.transports.relay_pacer import Pacer
+from rdserver.transports.relay_path import DataPath
+from rdserver.transports.relay_splice import SplicePath
 from rdserver.transports.relay_tcp import RelayFactory
 from tests.admin.stepping import own_reactor, read_all, turn
 from tests.transports.relay_case import hello
@@ -35,12 +40,17 @@ class SocketTests(SynchronousTestCase):
             finished=self.records.append,
         )
         reactor = own_reactor()
-        self.factory = RelayFactory(self.relay, Admission(100, 100), reactor)
+        path = self.make_path(reactor)
+        self.factory = RelayFactory(self.relay, Admission(100, 100), reactor, path)
         port = reactor.listenTCP(0, self.factory, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         self.address = ("127.0.0.1", port.getHost().port)
         self.first, self.second = self.connect(), self.connect()
         self.turn_until(lambda: len(list(self.relay.sessions)) == 1)
+
+    def make_path(self, reactor: EPollReactor) -> DataPath:
+        pacer = Pacer(self.relay.total, reactor, time.monotonic)
+        return CopyPath(pacer, self.relay.finish)
 
     def connect(self) -> socket.socket:
         client = socket.create_connection(self.address)
@@ -152,7 +162,8 @@ class SocketTests(SynchronousTestCase):
         """What a reader takes shows before the server can send it anything more."""
         for connection in self.factory._connections:
             size = socket.SO_SNDBUF  # one that is set does not grow
-            connection.transport.socket.setsockopt(socket.SOL_SOCKET, size, 200_000)
+            ours = connection._detached or connection.transport.socket
+            ours.setsockopt(socket.SOL_SOCKET, size, 200_000)
         session = next(self.relay.sessions)
         self.assertEqual(0, session.unsent())
         self.send_until_stuck()
@@ -177,3 +188,13 @@ class SocketTests(SynchronousTestCase):
         self.second.close()
         self.turn_until(lambda: closed.called)
         self.assert_all_gone()
+
+
+class SpliceTests(SocketTests):
+    """The same where the sockets have left Twisted."""
+
+    def make_path(self, reactor: EPollReactor) -> DataPath:
+        pacer = Pacer(self.relay.total, reactor, time.monotonic)
+        path = SplicePath(reactor, pacer, self.relay.finish, time.monotonic)
+        self.addCleanup(path.close)
+        return path
