@@ -81,7 +81,7 @@ class IdRooms:
     ) -> None:
         self.presence = MemoryPresence(world.now)
         self.relays = Relays(choices.relay_servers, choices.always_use_relay)
-        self._directory = Directory(self.presence, store)
+        self._directory = Directory(self.presence, store, notices)
         self._limit = RegistrationLimit(world.now)
         self._changes = AddressChanges(world.now)
         self._punches = PunchLog(world.wall)

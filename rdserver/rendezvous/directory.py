@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from rdserver.errors import StorageError
+from rdserver.notices import Notices
 from rdserver.presence.interface import Peer, Presence
+from rdserver.rendezvous.events import Event
 from rdserver.storage.interface import PeerStore
 
 MAX_ID_BYTES = 100
@@ -21,9 +23,12 @@ class Directory:
     has to register anew (protocol.md section 3.18 no. 6).
     """
 
-    def __init__(self, presence: Presence, store: PeerStore) -> None:
+    def __init__(
+        self, presence: Presence, store: PeerStore, notices: Notices[Event]
+    ) -> None:
         self._presence = presence
         self._store = store
+        self._notices = notices
         self._lookups = 0
 
     def get(self, peer_id: str) -> Peer | None:
@@ -40,7 +45,7 @@ class Directory:
         if known is not None or not 0 < len(peer_id.encode()) <= MAX_ID_BYTES:
             return known
         if self._lookups >= MAX_LOOKUPS:
-            raise StorageError("too many lookups of unknown devices")
+            raise self._too_many()
         self._lookups += 1
         try:
             stored = await self._store.find(peer_id)
@@ -49,3 +54,9 @@ class Directory:
         if stored is None:
             return self._presence.get(peer_id)  # it may have registered meanwhile
         return self._presence.remember(stored)
+
+    def _too_many(self) -> StorageError:
+        # Logged here; the store logs what it fails at itself, and callers only count.
+        text = "too many lookups of devices that are not in memory"
+        self._notices.error(Event.LOOKUPS_REFUSED, "{error}", error=text)
+        return StorageError(text)

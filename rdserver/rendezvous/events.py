@@ -18,6 +18,7 @@ class Event(StrEnum):
     FORGED_ANSWER = "answer to nobody waiting"
     RELAY_REFUSED = "relay request refused"
     STORAGE_FAILED = "storage failed"
+    LOOKUPS_REFUSED = "too many lookups"
     UNSENT = "not sent"
     CONNECTION_REFUSED = "connection refused"
     BUG = "bug"

@@ -64,12 +64,6 @@ class Introductions:
         self.notices.count(Event.FORGED_ANSWER)
         return (Close(sender.id),)
 
-    def storage_failed(self, error: StorageError) -> None:
-        """Tell the operator that a device could not be looked up."""
-        self.notices.error(
-            Event.STORAGE_FAILED, "cannot look up a device: {error}", error=str(error)
-        )
-
 
 class Punching:
     """Answers PunchHoleRequest, PunchHoleSent and LocalAddr."""
@@ -93,8 +87,8 @@ class Punching:
     async def _look_up(self, request: pb.PunchHoleRequest, stream: Stream) -> Effects:
         try:
             peer = await self._with.directory.find(pb.text(request.id))
-        except StorageError as e:
-            self._with.storage_failed(e)
+        except StorageError:
+            self._with.notices.count(Event.STORAGE_FAILED)
             return _refuse(stream, _FAILURE(other_failure=STORAGE_TEXT.encode()))
         if peer is None:
             return _refuse(stream, _FAILURE(failure=_FAILURE.ID_NOT_EXIST))

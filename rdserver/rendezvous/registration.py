@@ -89,8 +89,8 @@ class Registration:
     async def _first_heartbeat(self, request: pb.RegisterPeer, origin: Address) -> Effects:
         try:
             peer = await self._directory.find(pb.text(request.id))
-        except StorageError as e:
-            self._storage_failed(e)
+        except StorageError:
+            self._notices.count(Event.STORAGE_FAILED)
             return ()  # it will ask again in three seconds
         return self._heartbeat(peer, request.serial, origin)
 
@@ -138,8 +138,8 @@ class Registration:
         self._being_stored.add(claim.peer_id)
         try:
             result = await self._decide(claim)
-        except StorageError as e:
-            self._storage_failed(e)
+        except StorageError:
+            self._notices.count(Event.STORAGE_FAILED)
             result = _RESULT.SERVER_ERROR
         finally:
             self._being_stored.discard(claim.peer_id)
@@ -195,11 +195,6 @@ class Registration:
             remote=str(claim.origin),
         )
         return _RESULT.TOO_FREQUENT
-
-    def _storage_failed(self, error: StorageError) -> None:
-        self._notices.error(
-            Event.STORAGE_FAILED, "cannot read or store a device: {error}", error=str(error)
-        )
 
 
 def _is_valid(request: pb.RegisterPk) -> bool:

@@ -77,8 +77,8 @@ class Relaying:
     async def _look_up(self, request: pb.RequestRelay, stream: Stream) -> Effects:
         try:
             peer = await self._with.directory.find(pb.text(request.id))
-        except StorageError as e:
-            self._with.storage_failed(e)
+        except StorageError:
+            self._with.notices.count(Event.STORAGE_FAILED)
             return self._refuse(stream, STORAGE_TEXT)
         if peer is None:
             return self._refuse(stream, UNKNOWN_TEXT)

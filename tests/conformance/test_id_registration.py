@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
+from rdserver.rendezvous.events import Event
 from rdserver.storage.interface import StoredPeer
 from rdserver.wire.address import Address
 from tests.rendezvous.fixture import (
@@ -218,11 +219,12 @@ class RegisterPkTests(RoomsTests):
         self.assertEqual([], self.store.asked)
 
     def test_066_new_device_cannot_be_stored(self) -> None:
-        """SERVER_ERROR, the device is not known, and the operator reads why."""
+        """SERVER_ERROR and no device; why is for the store to log, once for all of us."""
         self.store.failing = {"save"}
         self.assertEqual("SERVER_ERROR", self.register())
         self.assertEqual(0, len(self.rooms.presence))
-        self.assertEqual(["cannot read or store a device: the disk is full"], self.lines())
+        self.assertEqual([], self.lines())
+        self.assertEqual(1, self.notices.counts[Event.STORAGE_FAILED])
         self.store.failing.clear()
         self.assertEqual("OK", self.register())
 

@@ -101,8 +101,9 @@ class PowerCutTests(ProcessTests):
 class FullDiskTests(ProcessTests):
     def test_full_disk(self) -> None:
         """
-        New devices are answered SERVER_ERROR, with a clear line in the log; those that
-        are known stay online; and once there is room again everything works.
+        New devices are answered SERVER_ERROR, with one clear line in the log for all of
+        them; those that are known stay online; and once there is room again everything
+        works.
         """
         mount = f"mount -t tmpfs -o size=4m none {self.folder}"
         server = self.server(wrapper=after_mounting(mount)).start()
@@ -116,7 +117,8 @@ class FullDiskTests(ProcessTests):
         self.assertEqual(pb.RegisterPkResponse.SERVER_ERROR, results[-1])
         self.assertFalse(known.heartbeat())
         lines = [line for line in server.log().splitlines() if " error " in line]
-        self.assertTrue(any("full" in line for line in lines), server.log())
+        self.assertEqual(1, len(lines), server.log())
+        self.assertIn("db_v2.sqlite3: database or disk is full", lines[0])
         self.assertNotIn("Traceback", server.log())
 
         filler.unlink()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import Logger, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from rdserver.errors import StorageError
+from rdserver.notices import Notices
 from rdserver.presence.interface import Peer
 from rdserver.presence.memory import MemoryPresence
 from rdserver.rendezvous.directory import MAX_LOOKUPS, Directory
+from rdserver.rendezvous.events import Event
 from rdserver.storage.interface import StoredPeer
 from tests.rendezvous.fixture import BOB, BOB_ID, OTHER_PK, PK, UUID, FakeStore
 
@@ -21,7 +26,10 @@ class DirectoryTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.presence = MemoryPresence(Clock().seconds)
         self.store = FakeStore()
-        self.directory = Directory(self.presence, self.store)
+        self.logged: list[dict[str, Any]] = []
+        log = Logger("test", observer=self.logged.append)
+        self.notices = Notices(log, Event, Clock().seconds)
+        self.directory = Directory(self.presence, self.store, self.notices)
 
     def find(self, peer_id: str = BOB_ID) -> Deferred[Peer | None]:
         return Deferred.fromCoroutine(self.directory.find(peer_id))
@@ -67,7 +75,7 @@ class DirectoryTests(SynchronousTestCase):
         self.assertEqual(renewed, self.successResultOf(found).stored)
 
     def test_too_many(self) -> None:
-        """Lookups under way are bounded, time and again; known devices are still found."""
+        """Lookups under way are bounded, time and again, and the operator reads of it."""
         self.store.holding = True
         for _ in range(2):
             lookups = [self.find(f"nobody-{n}") for n in range(MAX_LOOKUPS)]
@@ -76,6 +84,9 @@ class DirectoryTests(SynchronousTestCase):
             for lookup in reversed(lookups):
                 self.store.give(-1)
                 self.assertIsNone(self.successResultOf(lookup))
+        self.assertEqual(2, self.notices.counts[Event.LOOKUPS_REFUSED])
+        text = "too many lookups of devices that are not in memory"
+        self.assertEqual([text] * 2, [formatEvent(event) for event in self.logged])
 
     def test_known_beside_too_many(self) -> None:
         """However many lookups are under way, a device in memory is found."""
@@ -86,9 +97,10 @@ class DirectoryTests(SynchronousTestCase):
         self.assertIsNotNone(self.successResultOf(self.find()))
 
     def test_failure(self) -> None:
-        """A failed lookup says so, and does not count as under way."""
+        """A failed lookup says so, and does not count as under way; the store logs why."""
         self.store.failing = {"find"}
         for _ in range(MAX_LOOKUPS + 1):
             self.failureResultOf(self.find(), StorageError)
+        self.assertEqual([], self.logged)
         self.store.failing.clear()
         self.assertIsNone(self.successResultOf(self.find()))

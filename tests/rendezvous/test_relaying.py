@@ -150,6 +150,16 @@ class RequestTests(RelayCase):
         self.store.give()
         self.pushed(self.effects(asked), "request_relay")
 
+    def test_database_cannot_be_read(self) -> None:
+        """A is told so, in words, and it is counted; the store logs why."""
+        self.furnish(required_key="")
+        self.store.failing = {"find"}
+        stream = self.stream()
+        refusal = self.refusal(self.ask_relay(stream), stream)
+        self.assertIn(b"database", refusal.refuse_reason)
+        self.assertEqual(1, self.notices.counts[Event.STORAGE_FAILED])
+        self.assertEqual([], self.lines())
+
     def test_flood(self) -> None:
         """One connection makes us send three datagrams a second."""
         stream = self.stream()
@@ -182,12 +192,13 @@ class ResponseTests(RelayCase):
         response = self.answered(waiting, push.socket_addr, pk=b"forged", version=b"1")
         self.assertEqual(b"", response.pk)
 
-    def test_long_session(self) -> None:
-        """A session name over 128 bytes is not announced to the relay."""
-        waiting = self.stream()
-        hole = self.asked(waiting)
-        self.answered(waiting, hole.socket_addr, uuid=b"u" * 129)
-        self.assertEqual([], self.announced)
+    def test_session_names(self) -> None:
+        """B's name for a session is announced to the relay if it has 1 to 128 bytes."""
+        for size in (0, 1, 128, 129):
+            waiting = self.stream()
+            hole = self.asked(waiting)
+            self.answered(waiting, hole.socket_addr, uuid=b"u" * size)
+        self.assertEqual(["u", "u" * 128], self.announced)
 
     def test_ipv6_address(self) -> None:
         """B's IPv6 address is passed on if it is global and has a port, else dropped."""
