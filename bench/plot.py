@@ -110,7 +110,9 @@ _PLOTS = {
 }
 
 
-def _draw(rows: Rows, folder: Path) -> None:
+def _draw(rows: Rows, folder: Path) -> list[str]:
+    """Write the plots there are figures for; return their files' names."""
+    names = []
     for name, draw in _PLOTS.items():
         path = folder / f"performance-{name}.svg"
         try:
@@ -119,6 +121,8 @@ def _draw(rows: Rows, folder: Path) -> None:
             say(f"left out: {e}")
             continue
         say(f"written: {path}")
+        names.append(path.name)
+    return names
 
 
 def _machine(result: Mapping[str, Any]) -> str:
@@ -132,14 +136,15 @@ def _machine(result: Mapping[str, Any]) -> str:
     )
 
 
-def _renew_table(result: Mapping[str, Any], page: Path) -> None:
+def _renew_page(result: Mapping[str, Any], plots: list[str], page: Path) -> None:
     text = page.read_text()
     before, _, rest = text.partition(_BEGIN)
     _, found, after = rest.partition(_END)
     if not found:
         raise SystemExit(f"{page} has no marks for the table")
-    table = f"{_BEGIN}\n\n{_machine(result)}\n\n{markdown(result)}\n\n{_END}"
-    page.write_text(before + table + after)
+    images = [f"![{name}]({name})" for name in plots]
+    parts = [_BEGIN, _machine(result), markdown(result), *images, _END]
+    page.write_text(before + "\n\n".join(parts) + after)
     say(f"renewed: {page}")
 
 
@@ -149,10 +154,10 @@ def main() -> None:
         raise SystemExit(__doc__)
     result = json.loads(Path(sys.argv[1]).read_text())
     folder = Path(sys.argv[2])
-    _draw(result["rows"], folder)
+    plots = _draw(result["rows"], folder)
     page = folder / "performance.md"
     if page.exists():
-        _renew_table(result, page)
+        _renew_page(result, plots, page)
 
 
 if __name__ == "__main__":
