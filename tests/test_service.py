@@ -193,7 +193,7 @@ class LifeTests(ServiceCase):
 class ConnectionsTests(ServiceCase):
     """Clients that are connected when the server stops."""
 
-    def connect(self, server: Server, window_bytes: int) -> FakeTCP:
+    def connect(self, window_bytes: int) -> FakeTCP:
         """Return a client of the main port that has asked something."""
         client = FakeTCP(window_bytes=window_bytes)
         factory = self.reactor.ports[0].served
@@ -211,7 +211,7 @@ class ConnectionsTests(ServiceCase):
         """What is on the way to a client still gets there."""
         server = self.make("--role", "id")
         self.start(server)
-        client = self.connect(server, 1000)
+        client = self.connect(1000)
         self.answer(server)
         stopped = server.stopService()
         settle(client)
@@ -225,7 +225,7 @@ class ConnectionsTests(ServiceCase):
         """A client cannot keep the server from stopping."""
         server = self.make("--role", "id")
         self.start(server)
-        client = self.connect(server, 0)
+        client = self.connect(0)
         self.answer(server)
         stopped = server.stopService()
         settle(client)

@@ -29,8 +29,8 @@ from rdserver.rendezvous.updates import ServerList, Software
 from rdserver.wire import pb
 from rdserver.wire.address import Address
 
-DatagramHandler: TypeAlias = Callable[[pb.RendezvousMessage, Address], Outcome]
-FrameHandler: TypeAlias = Callable[[pb.RendezvousMessage, Stream], Outcome]
+DatagramDecision: TypeAlias = Callable[[pb.RendezvousMessage, Address], Outcome]
+FrameDecision: TypeAlias = Callable[[pb.RendezvousMessage, Stream], Outcome]
 
 
 @frozen(kw_only=True)
@@ -66,8 +66,8 @@ class Rendezvous:
 
     def datagram(self, message: pb.RendezvousMessage, origin: Address) -> Outcome:
         """Decide on one datagram to UDP P."""
-        handler = self._datagrams.get(message.WhichOneof("union") or "")
-        return () if handler is None else handler(message, origin)
+        decide = self._datagrams.get(message.WhichOneof("union") or "")
+        return () if decide is None else decide(message, origin)
 
     def main_frame(self, message: pb.RendezvousMessage, stream: Stream) -> Outcome:
         """Decide on one frame on TCP P."""
@@ -83,13 +83,13 @@ class Rendezvous:
 
 
 def _frame(
-    table: dict[str, FrameHandler], message: pb.RendezvousMessage, stream: Stream
+    table: dict[str, FrameDecision], message: pb.RendezvousMessage, stream: Stream
 ) -> Outcome:
-    handler = table.get(message.WhichOneof("union") or "")
-    return (Close(stream.id),) if handler is None else handler(message, stream)
+    decide = table.get(message.WhichOneof("union") or "")
+    return (Close(stream.id),) if decide is None else decide(message, stream)
 
 
-def _datagram_table(decisions: Decisions) -> dict[str, DatagramHandler]:
+def _datagram_table(decisions: Decisions) -> dict[str, DatagramDecision]:
     # PunchHoleRequest, PunchHoleSent and LocalAddr are not here on purpose: their
     # answers would go to whoever a forged source address names.
     return {
@@ -101,7 +101,7 @@ def _datagram_table(decisions: Decisions) -> dict[str, DatagramHandler]:
     }
 
 
-def _main_table(decisions: Decisions) -> dict[str, FrameHandler]:
+def _main_table(decisions: Decisions) -> dict[str, FrameDecision]:
     return {
         "punch_hole_request": decisions.punching.request,
         "punch_hole_sent": decisions.punching.sent,
@@ -113,7 +113,7 @@ def _main_table(decisions: Decisions) -> dict[str, FrameHandler]:
     }
 
 
-def _nat_table(decisions: Decisions) -> dict[str, FrameHandler]:
+def _nat_table(decisions: Decisions) -> dict[str, FrameDecision]:
     return {
         "test_nat_request": decisions.nat_test.on_nat_port,
         "online_request": decisions.online.on_nat_port,

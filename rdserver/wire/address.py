@@ -28,10 +28,6 @@ class Address(NamedTuple):
         return f"{host}:{self.port}"
 
 
-UNSPECIFIED = Address("0.0.0.0", 0)
-"""What an empty byte string decodes to: no address."""
-
-
 def v4_normalise(host: str) -> str:
     """
     Return the plain IPv4 text of a mapped or compatible IPv6 *host*.
@@ -85,6 +81,7 @@ def decode_address(data: bytes) -> Address:
     """
     Undo :func:`encode_address`; crafted bytes give some address, never an error.
 
+    An empty byte string, which means that there is none, gives 0.0.0.0 and port 0.
     An IPv4-mapped IPv6 address stays IPv6 here.
 
     Source: protocol.md section 1.5.
@@ -96,11 +93,6 @@ def decode_address(data: bytes) -> Address:
     ip = (mixed >> 49) - tm & _MASK32
     port = (mixed & 0xFFFFFF) - (tm & 0xFFFF) & 0xFFFF
     return Address(socket.inet_ntoa(ip.to_bytes(4, "little")), port)
-
-
-def address_cookie(data: bytes) -> int:
-    """Return the 32 bits that were mixed into a disguised IPv4 address."""
-    return int.from_bytes(data, "little") >> 17 & _MASK32
 
 
 def address_bucket(host: str) -> str:

@@ -136,16 +136,12 @@ class Device(Udp):
             "version": VERSION,
             **fields,
         }
-        return self.answer(
-            pb.RendezvousMessage(relay_response=pb.RelayResponse(**response))
-        )
+        return self._answer_relay(pb.RelayResponse(**response))
 
     def answer_relay_request(self, push: pb.RequestRelay, **fields: object) -> Stream:
         """O8, A's choice: coming."""
         response = {"socket_addr": push.socket_addr, "version": VERSION, **fields}
-        return self.answer(
-            pb.RendezvousMessage(relay_response=pb.RelayResponse(**response))
-        )
+        return self._answer_relay(pb.RelayResponse(**response))
 
     def _answer_relay(self, response: pb.RelayResponse) -> Stream:
         return self.answer(pb.RendezvousMessage(relay_response=response))
