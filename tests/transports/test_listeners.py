@@ -80,6 +80,9 @@ class BindTests(SocketCase):
             for kind in KINDS.values():
                 with bind(host, self.wanted(kind)) as bound:
                     self.assertEqual((host, self.port), bound.getsockname()[:2])
+                    if ":" in host:
+                        only = bound.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+                        self.assertEqual(host != "::", bool(only))
 
     def test_addresses_do_not_meet(self) -> None:
         """Servers on different addresses of one machine do not disturb each other."""
