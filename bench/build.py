@@ -21,6 +21,7 @@ _PROGRAMS: dict[str, tuple[str, ...]] = {
     "udp_srv": ("peers/c/udp_srv.c",),
     "tcp_srv": ("peers/c/tcp_srv.c",),
 }
+_PEERS = ("c_relay", "udp_srv", "tcp_srv", "tokio_peer")
 TOKIO_PEER = BUILD / "tokio" / "release" / "tokio_peer"
 
 
@@ -51,21 +52,26 @@ def _compile(name: str, sources: tuple[str, ...]) -> None:
     subprocess.run(command, check=True)
 
 
-def _build_tokio() -> bool:
+def _build_tokio() -> None:
     folder = HERE / "peers" / "tokio"
     sources = [*folder.glob("src/*.rs"), folder / "Cargo.toml", folder / "Cargo.lock"]
     if _is_fresh(TOKIO_PEER, sources):
-        return True
+        return
+    TOKIO_PEER.unlink(missing_ok=True)
     if shutil.which("cargo") is None:
         say("cargo is missing: the tokio peer is left out")
-        return False
+        return
     target = ("--target-dir", str(BUILD / "tokio"))
     command = ["cargo", "build", "--quiet", "--release", "--locked", *target]
     if subprocess.run(command, cwd=folder, check=False).returncode == 0:
         TOKIO_PEER.touch()
-        return True
+        return
     say("cargo could not build the tokio peer: it is left out")
-    return False
+
+
+def available() -> set[str]:
+    """Return the names of the peers that have been built."""
+    return {name for name in _PEERS if program(name).exists()}
 
 
 def build() -> set[str]:
@@ -79,8 +85,8 @@ def build() -> set[str]:
     BUILD.mkdir(exist_ok=True)
     for name, sources in _PROGRAMS.items():
         _compile(name, sources)
-    peers = {"c_relay", "udp_srv", "tcp_srv"}
-    return peers | {"tokio_peer"} if _build_tokio() else peers
+    _build_tokio()
+    return available()
 
 
 if __name__ == "__main__":

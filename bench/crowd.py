@@ -163,7 +163,8 @@ def _run(server: Server, arguments: argparse.Namespace, sessions: int) -> bool:
 def main() -> int:
     """Run the crowd; return the exit status."""
     arguments = _arguments()
-    build()
+    if not namespace.is_inside():
+        build()
     namespace.enter("bench.crowd")
     leave_server_cpu()
     sessions = _possible(arguments.sessions)

@@ -35,13 +35,18 @@ def _works(*command: str) -> bool:
         return False
 
 
+def is_inside() -> bool:
+    """Return whether this process was started by :func:`enter`."""
+    return _MARK in os.environ
+
+
 def enter(module: str) -> bool:
     """
     Run this program again, as *module*, in a network namespace; return there.
 
     :returns: whether we are in one; where that is not allowed, things go on as they are.
     """
-    if os.environ.get(_MARK):
+    if is_inside():
         _furnish()
         return True
     for unshare in (("unshare", "-n"), ("unshare", "-Urn")):

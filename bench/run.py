@@ -19,12 +19,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from attrs import asdict
+from attrs import asdict, evolve
 
 from bench import namespace
-from bench.build import HERE, build, say
+from bench.build import HERE, available, build, say
 from bench.child import ALL_CPUS, leave_server_cpu
-from bench.figures import judge
+from bench.figures import Verdict, judge
 from bench.load import Figures, LoadError
 from bench.rows import ROWS, SWEEPS, Row
 from bench.servers import PEERS, add_build_options, chosen_build
@@ -85,10 +85,12 @@ def _measure(
     return runs
 
 
-def _with_stand_ins(row: Row, runs: dict[str, list[Figures]]) -> dict[str, list[Figures]]:
-    """Let a stand-in's runs count as those of the candidate that is missing."""
-    extra = {c: runs[s] for c, s in row.stand_ins if c not in runs and s in runs}
-    return {**runs, **extra}
+def _judge(row: Row, runs: dict[str, list[Figures]]) -> list[Verdict]:
+    """Judge all goals, with stand-ins for who is missing; leave out what cannot be."""
+    stand_ins = {c: s for c, s in row.stand_ins if c not in runs}
+    goals = (evolve(g, against=stand_ins.get(g.against, g.against)) for g in row.goals)
+    verdicts = (judge(goal, runs) for goal in goals)
+    return [verdict for verdict in verdicts if verdict is not None]
 
 
 def _describe_machine(in_namespace: bool) -> dict[str, Any]:
@@ -117,8 +119,7 @@ def _run_rows(
     say(HEADING)
     for row in rows:
         runs = _measure(row, setting, _taking_part(row, built), repeats)
-        verdicts = [judge(goal, _with_stand_ins(row, runs)) for goal in row.goals]
-        shown = [verdict for verdict in verdicts if verdict is not None]
+        shown = _judge(row, runs)
         for line in lines_of(row.title, shown, runs):
             say(line)
         done[row.name] = {
@@ -145,7 +146,7 @@ def main() -> int:
     """Run the benchmark; return the exit status: 1 if a goal was missed."""
     arguments = _arguments()
     rows = _chosen(arguments)
-    built = build()
+    built = available() if namespace.is_inside() else build()
     in_namespace = namespace.enter("bench.run")
     if not in_namespace:
         rows = [row for row in rows if not row.small_packets]

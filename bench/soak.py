@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any
 
 from bench import namespace, servers
-from bench.build import say
+from bench.build import build, say
 from bench.child import LOAD_CPUS, descriptors, end, leave_server_cpu, rss_bytes, spawn
 from bench.relay_rows import relayed
 from bench.servers import ROOT, RULES, Server, add_build_options, chosen_build
@@ -168,6 +168,8 @@ def _sum(reports: Sequence[dict[str, Any]], name: str) -> int:
 def main() -> int:
     """Run the soak; return the exit status."""
     arguments = _arguments()
+    if not namespace.is_inside():
+        build()
     namespace.enter("bench.soak")
     leave_server_cpu()
     options = (*RULES, *arguments.server_option)
