@@ -391,12 +391,10 @@ class HelloTests(ServiceCase):
         self.assertNotIn(warning, self.lines(*arguments, "--relay-servers", "r"))
 
     def test_buffer_that_is_not_granted(self) -> None:
-        """A receive buffer smaller than the one asked for is one line; else there is none."""
-        huge, none = str(2**31 - 1), "0"
-        for rmem, count in ((huge, 1), (none, 0)):
-            lines = self.lines("--role", "id", "--rmem", rmem)
-            granted = [line for line in lines if line.startswith("rmem: the system grants ")]
-            self.assertEqual(count, len(granted), rmem)
+        """A receive buffer smaller than the one asked for is one line, or there is none."""
+        for rmem, count in ((2**31 - 1, 1), (0, 0)):
+            text = "\n".join(self.lines("--role", "id", "--rmem", str(rmem)))
+            self.assertEqual(count, text.count("rmem: the system grants "), rmem)
 
     def test_ignored_values(self) -> None:
         """Each value of the original's that is ignored is one line."""
