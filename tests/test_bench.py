@@ -1,0 +1,162 @@
+"""The parts of the benchmark that judge: a wrong verdict would go unnoticed."""
+
+from __future__ import annotations
+
+from random import Random
+from xml.etree import ElementTree
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from bench.figures import Goal, Kind, Spread, judge, short, spread
+from bench.rows import ROWS, SWEEPS
+from bench.servers import PEERS
+from bench.soak_plan import Ending, fits, new_plan, piece
+from bench.svg import bar_chart, line_chart
+from bench.table import lines_of
+
+
+def word(goal: Goal, ours: float, theirs: float = 0.0) -> str:
+    """Return the verdict on one run of each."""
+    runs = {"ours": [{"cost": ours}], "T": [{"cost": theirs}]}
+    verdict = judge(goal, runs)
+    assert verdict is not None
+    return verdict.word
+
+
+class FigureTests(SynchronousTestCase):
+    """Medians, ratios and what they mean."""
+
+    def test_middle_and_range(self) -> None:
+        """One bad run moves the range, not the middle."""
+        runs = [{"cost": cost} for cost in (3.0, 1.0, 100.0)]
+        self.assertEqual(Spread(3.0, 1.0, 100.0), spread(runs, "cost"))
+
+    def test_ratio_at_its_limits(self) -> None:
+        """At the limit a goal is met, above it is not."""
+        goal = Goal("cost", "T", must=0.5, aim=0.25)
+        self.assertEqual("aim", word(goal, 1.0, 4.0))
+        self.assertEqual("must", word(goal, 1.01, 4.0))
+        self.assertEqual("must", word(goal, 2.0, 4.0))
+        self.assertEqual("MISSED", word(goal, 2.01, 4.0))
+
+    def test_more_is_better(self) -> None:
+        """Where a goal is a least value, the limits work the other way."""
+        goal = Goal("cost", must=0.8, aim=0.9, kind=Kind.VALUE, at_least=True)
+        self.assertEqual("aim", word(goal, 0.9))
+        self.assertEqual("must", word(goal, 0.8))
+        self.assertEqual("MISSED", word(goal, 0.79))
+
+    def test_difference(self) -> None:
+        """What comes on top of the other one counts."""
+        goal = Goal("cost", "T", must=1.0, aim=0.3, kind=Kind.DIFFERENCE)
+        self.assertEqual("aim", word(goal, 10.25, 10.0))
+        self.assertEqual("MISSED", word(goal, 11.5, 10.0))
+
+    def test_no_limit(self) -> None:
+        """A goal without limits is reported, however bad."""
+        self.assertEqual("reported", word(Goal("cost", "T"), 99.0, 1.0))
+
+    def test_aim_alone(self) -> None:
+        """Who misses a mere aim has missed nothing."""
+        goal = Goal("cost", "T", None, 1.0)
+        self.assertEqual("reported", word(goal, 2.0, 1.0))
+        self.assertEqual("aim", word(goal, 1.0, 1.0))
+
+    def test_candidate_is_missing(self) -> None:
+        """Without the other there is no verdict, rather than a good one."""
+        self.assertIsNone(judge(Goal("cost", "T", 1.0), {"ours": [{"cost": 0.1}]}))
+        self.assertIsNone(judge(Goal("cost", "T", 1.0), {"ours": [], "T": []}))
+
+    def test_short_numbers(self) -> None:
+        """As many digits as are worth reading, and no exponents."""
+        self.assertEqual("0.123", short(0.12345))
+        self.assertEqual("12346", short(12345.6))
+
+
+class RowTests(SynchronousTestCase):
+    """The table of what is measured."""
+
+    def test_everybody_is_known(self) -> None:
+        """Candidates, and those whom goals name, take part and can be started."""
+        known = {"ours", "stored", "empty", *PEERS}
+        for row in (*ROWS, *SWEEPS):
+            self.assertLessEqual(set(row.candidates), known, row.name)
+            for goal in row.goals:
+                self.assertIn(goal.of, row.candidates, row.name)
+                self.assertIn(goal.against, ("", *row.candidates), row.name)
+
+    def test_names_are_single(self) -> None:
+        """A row can be chosen by its name."""
+        names = [row.name for row in (*ROWS, *SWEEPS)]
+        self.assertEqual(len(names), len(set(names)))
+
+    def test_line_of_text(self) -> None:
+        """A verdict's line has the figures, the limits and the word."""
+        runs = {"ours": [{"cost": 1.0}], "T": [{"cost": 4.0}]}
+        verdict = judge(Goal("cost", "T", 0.5, 0.2), runs)
+        assert verdict is not None
+        (line,) = lines_of("title", [verdict], runs)
+        for part in ("title", "1 [1-1]", "4 [4-4]", "0.25x", "<=0.5", "<=0.2", "must"):
+            self.assertIn(part, line)
+
+
+class SoakPlanTests(SynchronousTestCase):
+    """The streams of the soak, by which every byte is checked."""
+
+    def test_stream_is_found_again(self) -> None:
+        """What a stream has somewhere fits there, also where it repeats."""
+        for position in (0, 1, 4_194_300, 9_000_000):
+            self.assertTrue(fits(bytes(piece(77, position, 1000)), 77, position))
+
+    def test_wrong_bytes_are_seen(self) -> None:
+        """A missing, a doubled and a changed byte do not fit."""
+        data = bytes(piece(77, 5000, 1000))
+        self.assertFalse(fits(data[1:], 77, 5000))
+        self.assertFalse(fits(data[:1] + data, 77, 5000))
+        self.assertFalse(fits(data[:500] + b"?!" + data[502:], 77, 5000))
+        self.assertFalse(fits(data, 78, 5000))
+
+    def test_plans_are_possible(self) -> None:
+        """Every ending comes up, and no plan asks for more than it sends."""
+        plans = [new_plan(Random(number)) for number in range(300)]
+        self.assertEqual(set(Ending), {plan.ending for plan in plans})
+        for plan in plans:
+            self.assertLessEqual(plan.cut_at, plan.sides[plan.closer].size)
+            for side in plan.sides:
+                self.assertGreater(side.size, side.pause_at)
+
+
+class ChartTests(SynchronousTestCase):
+    """Plots are well-formed, and their marks stay inside."""
+
+    def assert_drawing(self, text: str, *words: str) -> None:
+        """Check that *text* is SVG with these *words* in it."""
+        root = ElementTree.fromstring(text)
+        self.assertTrue(root.tag.endswith("svg"))
+        written = [element.text for element in root.iter() if element.text]
+        for expected in words:
+            self.assertIn(expected, written)
+        for element in root.iter():
+            for name in ("x", "y", "cx", "cy"):
+                self.assertTrue(0 <= float(element.get(name, 0)) <= 720)
+
+    def test_bars(self) -> None:
+        """Groups, series and values are written."""
+        groups = {
+            "few": {"ours & co": Spread(10, 5, 40), "T": Spread(20, 19, 21)},
+            "many": {"T": Spread(7, 7, 7)},
+        }
+        for logarithmic in (False, True):
+            text = bar_chart("Title", "us", groups, logarithmic=logarithmic)
+            self.assert_drawing(text, "few", "many", "ours & co", "T", "20", "Title (us)")
+
+    def test_lines(self) -> None:
+        """Every place on the axis is written, also if there is only one."""
+        series = {"ours": {1.0: 0.5, 100.0: 0.7}, "T": {10.0: 1.5}}
+        self.assert_drawing(line_chart("Cost", "s", "sessions", series), "1", "10", "100")
+        self.assert_drawing(line_chart("Cost", "s", "n", {"ours": {5.0: 1.0}}), "5")
+
+    def test_nothing(self) -> None:
+        """Without figures there is no plot."""
+        self.assertRaises(ValueError, bar_chart, "Title", "us", {})
+        self.assertRaises(ValueError, line_chart, "Title", "us", "x", {})
