@@ -81,7 +81,7 @@ class IdRooms:
     ) -> None:
         self.presence = MemoryPresence(world.now)
         self.relays = Relays(choices.relay_servers, choices.always_use_relay)
-        self._directory = Directory(self.presence, store, notices)
+        self._directory = Directory(self.presence, store, notices, world.now)
         self._limit = RegistrationLimit(world.now)
         self._changes = AddressChanges(world.now)
         self._punches = PunchLog(world.wall)
@@ -137,6 +137,7 @@ class IdRooms:
         """Forget what is too old, everywhere, a slice with each step of the result."""
         yield from self.presence.sweep()
         for table in (
+            self._directory,
             self._limit,
             self._changes,
             self._answers,

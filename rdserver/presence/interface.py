@@ -68,7 +68,7 @@ class Peer:
     @property
     def has_key(self) -> bool:
         """Whether storage knows a public key of it."""
-        return _LENGTHS.unpack_from(self._row)[1] > 0
+        return bool(_LENGTHS.unpack_from(self._row)[1])
 
     @property
     def route(self) -> Route | None:

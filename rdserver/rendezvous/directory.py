@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rdserver.errors import StorageError
 from rdserver.notices import Notices
 from rdserver.presence.interface import Peer, Presence
 from rdserver.rendezvous.events import Event
+from rdserver.rendezvous.limits import RateLimit
+from rdserver.rendezvous.misses import Misses
 from rdserver.storage.interface import PeerStore
 
 MAX_ID_BYTES = 100
 """No device has a longer id; the column of the reference's table ends there."""
 
 MAX_LOOKUPS = 10_000
-"""Lookups under way at once.  Strangers asking for random ids get no further."""
+"""Lookups under way at once."""
+
+MAX_UNKNOWN = 5_000
+"""Ids that nobody has, which one address may ask for in a row; half of MAX_LOOKUPS."""
+
+# Whoever was refused gets so many more each second.  Storage answers some 20 000.
+_UNKNOWN_PER_S = 100.0
+
+
+class Stranger(Exception):  # noqa: N818 - it says who asks, and that is the error
+    """The address has asked for too many ids that nobody has."""
 
 
 class Directory:
@@ -21,38 +35,90 @@ class Directory:
 
     After a restart every device is found here by its first heartbeat, so that none
     has to register anew (protocol.md section 3.18 no. 6).
+
+    Random ids cannot keep storage busy: one that it does not know is remembered for a
+    while, and only so many of them are looked up for one address.  An id that storage
+    knows costs its asker nothing: any number of devices behind one address may return
+    at once.
+
+    :param now: monotonic clock, in seconds.
     """
 
     def __init__(
-        self, presence: Presence, store: PeerStore, notices: Notices[Event]
+        self,
+        presence: Presence,
+        store: PeerStore,
+        notices: Notices[Event],
+        now: Callable[[], float],
     ) -> None:
         self._presence = presence
         self._store = store
         self._notices = notices
         self._lookups = 0
+        self._misses = Misses(now)
+        # Apart: whoever sends heartbeats in the name of an address that is not his
+        # must not keep those who live there from proving themselves.
+        self._askers = RateLimit(now, MAX_UNKNOWN, _UNKNOWN_PER_S)
+        self._claimers = RateLimit(now, MAX_UNKNOWN, _UNKNOWN_PER_S)
 
     def get(self, peer_id: str) -> Peer | None:
         """Return the device if it is in memory."""
         return self._presence.get(peer_id)
 
-    async def find(self, peer_id: str) -> Peer | None:
+    def is_missing(self, peer_id: str) -> bool:
+        """Return whether storage lately did not know this id; it is not in memory."""
+        return peer_id in self._misses
+
+    async def find(self, peer_id: str, host: str) -> Peer | None:
         """
-        Return the device, or None if it never registered.
+        Return the device, or None if as far as *host* may know it never registered.
+
+        For whoever can ask again: what happened to the table outside this process in
+        the last minute may not be seen.
 
         :raises StorageError: storage failed, or too many lookups are under way.
         """
         known = self._presence.get(peer_id)
-        if known is not None or not 0 < len(peer_id.encode()) <= MAX_ID_BYTES:
+        if known is not None or peer_id in self._misses or not _is_possible(peer_id):
             return known
+        try:
+            found = await self._look_up(peer_id, host, self._askers)
+        except Stranger:
+            return None
+        if found is None:
+            self._misses.add(peer_id)
+        return found
+
+    async def find_claimed(self, peer_id: str, host: str) -> Peer | None:
+        """
+        Return the device, or None if it never registered, for whoever will register it.
+
+        :raises StorageError: storage failed, or too many lookups are under way.
+        :raises Stranger: *host* claimed too many ids that nobody had.
+        """
+        known = self._presence.get(peer_id)
+        if known is not None or not _is_possible(peer_id):
+            return known
+        self._misses.discard(peer_id)
+        return await self._look_up(peer_id, host, self._claimers)
+
+    async def _look_up(self, peer_id: str, host: str, limit: RateLimit) -> Peer | None:
         if self._lookups >= MAX_LOOKUPS:
             raise self._too_many()
+        if not limit.admit(host):
+            self._notices.count(Event.STRANGER)
+            raise Stranger
         self._lookups += 1
         try:
             stored = await self._store.find(peer_id)
+        except StorageError:
+            limit.give_back(host)
+            raise
         finally:
             self._lookups -= 1
         if stored is None:
             return self._presence.get(peer_id)  # it may have registered meanwhile
+        limit.give_back(host)
         return self._presence.remember(stored)
 
     def _too_many(self) -> StorageError:
@@ -60,3 +126,13 @@ class Directory:
         text = "too many lookups of devices that are not in memory"
         self._notices.error(Event.LOOKUPS_REFUSED, "{error}", error=text)
         return StorageError(text)
+
+    def sweep(self) -> None:
+        """Forget ids that were missing, and who asked for them."""
+        self._misses.sweep()
+        self._askers.sweep()
+        self._claimers.sweep()
+
+
+def _is_possible(peer_id: str) -> bool:
+    return 0 < len(peer_id.encode()) <= MAX_ID_BYTES

@@ -19,6 +19,7 @@ class Event(StrEnum):
     RELAY_REFUSED = "relay request refused"
     STORAGE_FAILED = "storage failed"
     LOOKUPS_REFUSED = "too many lookups"
+    STRANGER = "too many unknown ids"
     UNSENT = "not sent"
     CONNECTION_REFUSED = "connection refused"
     BUG = "bug"

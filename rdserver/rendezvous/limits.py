@@ -161,6 +161,13 @@ class RateLimit:
             self._tokens.popitem(last=False)
         return admitted
 
+    def give_back(self, host: str) -> None:
+        """Return the token that *host* took; it should not have cost one."""
+        key = address_bucket(host)
+        taken = self._tokens.get(key)
+        if taken is not None:
+            self._tokens[key] = (min(self._burst, taken[0] + 1), taken[1])
+
     def sweep(self) -> None:
         """Forget whoever has all tokens back; the oldest use comes first."""
         full_s = self._burst / self._per_s

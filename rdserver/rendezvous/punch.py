@@ -86,7 +86,9 @@ class Punching:
 
     async def _look_up(self, request: pb.PunchHoleRequest, stream: Stream) -> Effects:
         try:
-            peer = await self._with.directory.find(pb.text(request.id))
+            peer = await self._with.directory.find(
+                pb.text(request.id), stream.address.host
+            )
         except StorageError:
             self._with.notices.count(Event.STORAGE_FAILED)
             return _refuse(stream, _FAILURE(other_failure=STORAGE_TEXT.encode()))

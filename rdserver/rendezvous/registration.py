@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 from rdserver.errors import StorageError
 from rdserver.notices import Notices
 from rdserver.presence.interface import Peer, Presence
-from rdserver.rendezvous.directory import MAX_ID_BYTES, Directory
+from rdserver.rendezvous.directory import MAX_ID_BYTES, Directory, Stranger
 from rdserver.rendezvous.effects import Effects, Outcome, Send
 from rdserver.rendezvous.events import Event, shown
 from rdserver.rendezvous.journal import AddressChanges
@@ -81,14 +81,15 @@ class Registration:
         request = message.register_peer
         if not request.id:
             return ()
-        peer = self._presence.get(pb.text(request.id))
-        if peer is None:
+        peer_id = pb.text(request.id)
+        peer = self._presence.get(peer_id)
+        if peer is None and not self._directory.is_missing(peer_id):
             return self._first_heartbeat(request, origin)
         return self._heartbeat(peer, request.serial, origin)
 
     async def _first_heartbeat(self, request: pb.RegisterPeer, origin: Address) -> Effects:
         try:
-            peer = await self._directory.find(pb.text(request.id))
+            peer = await self._directory.find(pb.text(request.id), origin.host)
         except StorageError:
             self._notices.count(Event.STORAGE_FAILED)
             return ()  # it will ask again in three seconds
@@ -141,12 +142,14 @@ class Registration:
         except StorageError:
             self._notices.count(Event.STORAGE_FAILED)
             result = _RESULT.SERVER_ERROR
+        except Stranger:
+            result = self._too_frequent(claim)
         finally:
             self._being_stored.discard(claim.peer_id)
         return _answer(claim.origin, result)
 
     async def _decide(self, claim: _Claim) -> int:
-        peer = await self._directory.find(claim.peer_id)
+        peer = await self._directory.find_claimed(claim.peer_id, claim.origin.host)
         is_owner = peer is not None and claim.owns(peer.stored)
         if not is_owner and not self._limit.admit(claim.origin.host, claim.peer_id):
             return self._too_frequent(claim)

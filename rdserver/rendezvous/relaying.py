@@ -76,7 +76,9 @@ class Relaying:
 
     async def _look_up(self, request: pb.RequestRelay, stream: Stream) -> Effects:
         try:
-            peer = await self._with.directory.find(pb.text(request.id))
+            peer = await self._with.directory.find(
+                pb.text(request.id), stream.address.host
+            )
         except StorageError:
             self._with.notices.count(Event.STORAGE_FAILED)
             return self._refuse(stream, STORAGE_TEXT)

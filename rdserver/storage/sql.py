@@ -70,7 +70,9 @@ def find_peers(connection: Connection, ids: Sequence[str]) -> list[StoredPeer | 
     found: dict[str, StoredPeer] = {}
     for chunk in _chunks(set(ids)):
         rows = connection.execute(select(PEER).where(PEER.c.id.in_(chunk)))
-        found.update((row.id, _stored_peer(row)) for row in rows)
+        for guid, peer_id, uuid, pk, info in rows:  # by name it takes twice the time
+            peer = StoredPeer(peer_id, bytes(guid), bytes(uuid), bytes(pk), _info_ip(info))
+            found[peer_id] = peer
     return [found.get(peer_id) for peer_id in ids]
 
 
@@ -192,16 +194,6 @@ def _changes(peer: StoredPeer, info: str) -> dict[str, Any]:
 def _row(peer: StoredPeer, uuid: bytes) -> dict[str, Any]:
     info = _info_text({"ip": peer.ip})
     return {"guid": peer.guid, "id": peer.id, "uuid": uuid, "pk": peer.pk, "info": info}
-
-
-def _stored_peer(row: Any) -> StoredPeer:
-    return StoredPeer(
-        id=row.id,
-        guid=bytes(row.guid),
-        uuid=bytes(row.uuid),
-        pk=bytes(row.pk),
-        ip=_info_ip(row.info),
-    )
 
 
 def _info_ip(info: str) -> str:

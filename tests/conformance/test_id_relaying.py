@@ -115,7 +115,7 @@ class RequestTests(RelayTests):
         )
         self.assertEqual("ID does not exist", self.reason(self.stream(), id=b"nobody-123"))
         self.store.failing = {"find"}
-        self.assertIn("database", self.reason(self.stream(), id=b"nobody-123"))
+        self.assertIn("database", self.reason(self.stream(), id=b"nobody-124"))
 
     def test_106_never_asked(self) -> None:
         """Without an earlier key-validated PunchHoleRequest for this id a refuse_reason."""

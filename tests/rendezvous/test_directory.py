@@ -14,26 +14,56 @@ from rdserver.errors import StorageError
 from rdserver.notices import Notices
 from rdserver.presence.interface import Peer
 from rdserver.presence.memory import MemoryPresence
-from rdserver.rendezvous.directory import MAX_LOOKUPS, Directory
+from rdserver.rendezvous.directory import MAX_LOOKUPS, MAX_UNKNOWN, Directory, Stranger
 from rdserver.rendezvous.events import Event
 from rdserver.storage.interface import StoredPeer
-from tests.rendezvous.fixture import BOB, BOB_ID, OTHER_PK, PK, UUID, FakeStore
+from tests.rendezvous.fixture import (
+    ALICE,
+    BOB,
+    BOB_ID,
+    OTHER_PK,
+    PK,
+    STRANGER,
+    UUID,
+    FakeStore,
+)
 
 STORED = StoredPeer(BOB_ID, bytes(16), UUID, PK, BOB.host)
 
 
-class DirectoryTests(SynchronousTestCase):
+class DirectoryCase(SynchronousTestCase):
     def setUp(self) -> None:
-        self.presence = MemoryPresence(Clock().seconds)
+        self.clock = Clock()
+        now = self.clock.seconds
+        self.presence = MemoryPresence(now)
         self.store = FakeStore()
         self.logged: list[dict[str, Any]] = []
         log = Logger("test", observer=self.logged.append)
-        self.notices = Notices(log, Event, Clock().seconds)
-        self.directory = Directory(self.presence, self.store, self.notices)
+        self.notices = Notices(log, Event, now)
+        self.directory = Directory(self.presence, self.store, self.notices, now)
 
-    def find(self, peer_id: str = BOB_ID) -> Deferred[Peer | None]:
-        return Deferred.fromCoroutine(self.directory.find(peer_id))
+    def find(
+        self, peer_id: str = BOB_ID, host: str = BOB.host
+    ) -> Deferred[Peer | None]:
+        return Deferred.fromCoroutine(self.directory.find(peer_id, host))
 
+    def find_claimed(
+        self, peer_id: str = BOB_ID, host: str = BOB.host
+    ) -> Deferred[Peer | None]:
+        return Deferred.fromCoroutine(self.directory.find_claimed(peer_id, host))
+
+    def find_many(self, count: int, first: int = 0) -> list[Deferred[Peer | None]]:
+        """Ask for ids that nobody has, each from an address of its own."""
+        return [
+            self.find(f"nobody-{n}", f"10.0.{n >> 8}.{n & 255}")
+            for n in range(first, first + count)
+        ]
+
+    def tearDown(self) -> None:
+        self.assertEqual(0, self.directory._lookups)
+
+
+class DirectoryTests(DirectoryCase):
     def test_unknown(self) -> None:
         """A device that never registered is None, and memory does not grow."""
         self.assertIsNone(self.successResultOf(self.find()))
@@ -52,6 +82,7 @@ class DirectoryTests(SynchronousTestCase):
         """Nobody makes storage look for, or hold, an id that no device can have."""
         for peer_id in ("", "x" * 101, "é" * 51, "x" * 60_000):
             self.assertIsNone(self.successResultOf(self.find(peer_id)))
+            self.assertIsNone(self.successResultOf(self.find_claimed(peer_id)))
         self.assertEqual([], self.store.asked)
         self.assertIsNone(self.successResultOf(self.find("x" * 100)))
         self.assertEqual(1, len(self.store.asked))
@@ -77,24 +108,27 @@ class DirectoryTests(SynchronousTestCase):
     def test_too_many(self) -> None:
         """Lookups under way are bounded, time and again, and the operator reads of it."""
         self.store.holding = True
-        for _ in range(2):
-            lookups = [self.find(f"nobody-{n}") for n in range(MAX_LOOKUPS)]
+        for first in (0, MAX_LOOKUPS):
+            lookups = self.find_many(MAX_LOOKUPS, first)
             self.failureResultOf(self.find("one-more"), StorageError)
+            self.failureResultOf(self.find_claimed("one-more"), StorageError)
             self.assertEqual(MAX_LOOKUPS, self.store.held)
             for lookup in reversed(lookups):
                 self.store.give(-1)
                 self.assertIsNone(self.successResultOf(lookup))
-        self.assertEqual(2, self.notices.counts[Event.LOOKUPS_REFUSED])
+        self.assertEqual(4, self.notices.counts[Event.LOOKUPS_REFUSED])
         text = "too many lookups of devices that are not in memory"
-        self.assertEqual([text] * 2, [formatEvent(event) for event in self.logged])
+        self.assertEqual([text] * 4, [formatEvent(event) for event in self.logged])
 
     def test_known_beside_too_many(self) -> None:
         """However many lookups are under way, a device in memory is found."""
         self.store.holding = True
-        for n in range(MAX_LOOKUPS):
-            self.find(f"nobody-{n}")
+        lookups = self.find_many(MAX_LOOKUPS)
         self.presence.remember(STORED)
         self.assertIsNotNone(self.successResultOf(self.find()))
+        for lookup in lookups:
+            self.store.give()
+            self.successResultOf(lookup)
 
     def test_failure(self) -> None:
         """A failed lookup says so, and does not count as under way; the store logs why."""
@@ -104,3 +138,143 @@ class DirectoryTests(SynchronousTestCase):
         self.assertEqual([], self.logged)
         self.store.failing.clear()
         self.assertIsNone(self.successResultOf(self.find()))
+
+
+class MissTests(DirectoryCase):
+    """Ids that nobody has, asked for again."""
+
+    def asked(self) -> int:
+        """Return how often storage was asked since the last call."""
+        count = len(self.store.asked)
+        self.store.asked.clear()
+        return count
+
+    def test_remembered(self) -> None:
+        """Storage is asked once, whoever asks; the answer stays None."""
+        self.assertFalse(self.directory.is_missing(BOB_ID))
+        for host in (BOB.host, BOB.host, ALICE.host):
+            self.assertIsNone(self.successResultOf(self.find(host=host)))
+        self.assertEqual(1, self.asked())
+        self.assertTrue(self.directory.is_missing(BOB_ID))
+
+    def test_forgotten(self) -> None:
+        """What somebody else puts into the table is seen within a minute."""
+        self.successResultOf(self.find())
+        self.successResultOf(self.store.save(STORED))
+        self.asked()
+        self.clock.advance(29.9)
+        self.assertIsNone(self.successResultOf(self.find()))
+        self.assertEqual(0, self.asked())
+        self.clock.advance(30.1)
+        self.assertIsNotNone(self.successResultOf(self.find()))
+
+    def test_registered(self) -> None:
+        """Whoever registers is found at once, and after it was swept from memory."""
+        self.successResultOf(self.find())
+        self.successResultOf(self.store.save(STORED))
+        peer = self.presence.confirm(STORED, BOB)
+        self.assertIs(peer, self.successResultOf(self.find()))
+        self.clock.advance(600.1)
+        for _slice in self.presence.sweep():
+            pass
+        self.assertEqual(0, len(self.presence))
+        self.assertEqual(STORED, self.successResultOf(self.find()).stored)
+
+    def test_claimed(self) -> None:
+        """Who will register the id is told what storage says now."""
+        self.successResultOf(self.find())
+        self.successResultOf(self.store.save(STORED))
+        peer = self.successResultOf(self.find_claimed())
+        self.assertEqual(STORED, peer.stored)
+        self.assertIs(peer, self.successResultOf(self.find()))
+        self.assertIs(peer, self.successResultOf(self.find_claimed()))
+
+    def test_claimed_by_nobody(self) -> None:
+        """Storage is asked for each claim, and for what comes while it is being stored."""
+        self.successResultOf(self.find())
+        for _ in range(2):
+            self.assertIsNone(self.successResultOf(self.find_claimed()))
+            self.assertFalse(self.directory.is_missing(BOB_ID))
+        self.assertEqual(3, self.asked())
+
+    def test_failure_is_no_miss(self) -> None:
+        """An id whose lookup failed is looked up again."""
+        self.store.failing = {"find"}
+        self.failureResultOf(self.find(), StorageError)
+        self.assertFalse(self.directory.is_missing(BOB_ID))
+
+    def test_impossible_is_no_miss(self) -> None:
+        """An id that no device can have takes no memory."""
+        self.successResultOf(self.find("x" * 101))
+        self.assertFalse(self.directory.is_missing("x" * 101))
+
+
+class StrangerTests(DirectoryCase):
+    """One address that asks for one random id after the other."""
+
+    def exhaust(self, find: Any) -> None:
+        for n in range(MAX_UNKNOWN):
+            self.assertIsNone(self.successResultOf(find(f"nobody-{n}", STRANGER.host)))
+        self.assertEqual(MAX_UNKNOWN, len(self.store.asked))
+        self.store.asked.clear()
+
+    def test_heartbeats(self) -> None:
+        """After 5000 storage is not asked any more; a hundred a second come back."""
+        self.exhaust(self.find)
+        for n in range(1000):
+            self.assertIsNone(self.successResultOf(self.find(f"more-{n}", STRANGER.host)))
+        self.assertEqual([], self.store.asked)
+        self.assertEqual(1000, self.notices.counts[Event.STRANGER])
+        self.clock.advance(1)
+        for n in range(1000):
+            self.assertIsNone(self.successResultOf(self.find(f"then-{n}", STRANGER.host)))
+        self.assertEqual(100, len(self.store.asked))
+
+    def test_others(self) -> None:
+        """Nobody else is affected, nor those at that address who are in memory."""
+        self.exhaust(self.find)
+        self.successResultOf(self.store.save(STORED))
+        self.assertIsNone(self.successResultOf(self.find(host=STRANGER.host)))
+        peer = self.successResultOf(self.find())
+        self.assertEqual(STORED, peer.stored)
+        self.assertIs(peer, self.successResultOf(self.find(host=STRANGER.host)))
+
+    def test_claims(self) -> None:
+        """Heartbeats sent in its name do not keep an address from registering."""
+        self.exhaust(self.find)
+        self.successResultOf(self.store.save(STORED))
+        peer = self.successResultOf(self.find_claimed(host=STRANGER.host))
+        self.assertEqual(STORED, peer.stored)
+
+    def test_too_many_claims(self) -> None:
+        """Claims of random ids end in the same way, and say so."""
+        self.exhaust(self.find_claimed)
+        lookup = self.find_claimed("one-more", STRANGER.host)
+        self.failureResultOf(lookup, Stranger)
+        self.assertEqual(0, len(self.store.asked))
+
+    def test_known_ids_cost_nothing(self) -> None:
+        """Any number of stored devices behind one address come back at once."""
+        count = MAX_UNKNOWN + 100
+        for n in range(count):
+            stored = evolve(STORED, id=f"device-{n}", guid=n.to_bytes(16, "big"))
+            self.successResultOf(self.store.save(stored))
+        for n in range(count):
+            self.assertIsNotNone(self.successResultOf(self.find(f"device-{n}")))
+        self.assertEqual(0, self.notices.counts[Event.STRANGER])
+
+    def test_failures_cost_nothing(self) -> None:
+        """That the database fails is not held against whoever asks."""
+        self.store.failing = {"find"}
+        for n in range(MAX_UNKNOWN + 100):
+            self.failureResultOf(self.find(f"device-{n}"), StorageError)
+        self.assertEqual(0, self.notices.counts[Event.STRANGER])
+
+    def test_forgotten(self) -> None:
+        """Neither ids nor addresses are kept for ever."""
+        self.exhaust(self.find)
+        self.successResultOf(self.find_claimed("another"))
+        self.clock.advance(60)
+        self.directory.sweep()
+        tables = self.directory._misses, self.directory._askers, self.directory._claimers
+        self.assertEqual([0, 0, 0], [len(table) for table in tables])

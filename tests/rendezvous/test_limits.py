@@ -154,3 +154,17 @@ class RateLimitTests(SynchronousTestCase):
         self.clock.advance(1)
         self.limit.sweep()
         self.assertEqual(0, len(self.limit))
+
+    def test_given_back(self) -> None:
+        """What is given back can be taken again, but no more than was there at first."""
+        self.assertEqual(3, self.admitted(ONE, 4))
+        self.limit.give_back(ONE)
+        self.assertEqual(1, self.admitted(ONE, 2))
+        for _ in range(10):
+            self.limit.give_back(ONE)
+        self.assertEqual(3, self.admitted(ONE, 5))
+
+    def test_given_back_late(self) -> None:
+        """For an address that is forgotten meanwhile nothing is kept."""
+        self.limit.give_back(ONE)
+        self.assertEqual(0, len(self.limit))

@@ -10,6 +10,7 @@ from typing import Any
 
 from attrs import evolve
 
+from rdserver.rendezvous.directory import MAX_UNKNOWN
 from rdserver.rendezvous.effects import Send
 from rdserver.rendezvous.events import Event
 from rdserver.storage.interface import StoredPeer
@@ -96,6 +97,57 @@ class HeartbeatTests(RoomsTests):
         self.assertTrue(self.heartbeat("x" * 60_000))
         self.assertEqual([], self.store.asked)
         self.assertEqual(0, len(self.rooms.presence))
+
+
+class StrangerTests(RoomsTests):
+    """Heartbeats and registrations under ids that nobody has."""
+
+    def test_repeated(self) -> None:
+        """An unknown id is looked up once; then it is answered without a coroutine."""
+        self.assertTrue(self.heartbeat())
+        fields = {"id": BOB_ID.encode(), "serial": 3}
+        outcome = self.datagram("register_peer", fields, STRANGER)
+        self.assertIsInstance(outcome, tuple)
+        [reply] = self.effects(outcome)
+        self.assertTrue(reply.message.register_peer_response.request_pk)
+        self.assertEqual([f"find {BOB_ID}"], self.store.asked)
+
+    def test_registers_afterwards(self) -> None:
+        """A device that was unknown a moment ago registers, and is known."""
+        self.assertTrue(self.heartbeat())
+        self.assertEqual("OK", self.register())
+        self.assertFalse(self.heartbeat())
+
+    def test_stored_elsewhere(self) -> None:
+        """What somebody else stored since is respected when the id is claimed."""
+        self.assertTrue(self.heartbeat())
+        stored = StoredPeer(BOB_ID, bytes(16), b"another", PK, BOB.host)
+        self.result_of(self.store.save(stored))
+        self.assertEqual("UUID_MISMATCH", self.register())
+        self.assertEqual(stored, self.stored())
+
+    def test_many_ids(self) -> None:
+        """An address that asked for too many is told to register, nothing looked up."""
+        for n in range(MAX_UNKNOWN):
+            self.assertTrue(self.heartbeat(f"nobody-{n}", STRANGER))
+        self.register(origin=BOB)
+        self.clock.advance(601)
+        self.sweep()
+        for n in range(MAX_UNKNOWN):
+            self.assertTrue(self.heartbeat(f"no-one-{n}", STRANGER))
+        self.store.asked.clear()
+        self.assertTrue(self.heartbeat("one-more", STRANGER))
+        self.assertEqual([], self.store.asked)
+        self.assertFalse(self.heartbeat())
+
+    def test_many_claims(self) -> None:
+        """An address that claimed too many ids is refused, nothing looked up."""
+        for n in range(MAX_UNKNOWN):
+            self.register(f"nobody-{n}", STRANGER)
+        self.store.asked.clear()
+        self.assertEqual("TOO_FREQUENT", self.register("one-more", STRANGER))
+        self.assertEqual([], self.store.asked)
+        self.assertEqual("OK", self.register())
 
 
 class SlowStoreTests(RoomsTests):
