@@ -389,6 +389,7 @@ class HelloTests(ServiceCase):
         )
         self.assertIn(warning, self.lines(*arguments))
         self.assertNotIn(warning, self.lines(*arguments, "--relay-servers", "r"))
+        self.assertNotIn("clients look for the relay", "\n".join(self.lines()))
 
     def test_buffer_that_is_not_granted(self) -> None:
         """A receive buffer smaller than the one asked for is one line, or there is none."""

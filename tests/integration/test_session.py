@@ -113,6 +113,21 @@ class SessionTests(ProcessTests):
             self.assertEqual(b"", stream.receive_exactly(1, TICKET_S + REPLY_S))
         self.assertNotIn(session, self.running.log())
 
+    def test_wrong_key_at_the_relay(self) -> None:
+        """Who names a wrong key is refused an announced session too; no key will do."""
+        device = self.registered("888888888")
+        controller = self.controller(self.ports)
+        waiting = self.keep(controller.punch(device.id))
+        session = new_session()
+        push = device.next_push().punch_hole
+        self.keep(device.answer_with_relay(push, self.relay, session))
+        self.message(waiting)
+        wrong = self.keep(join_relay(self.ports, session, licence_key=b"wrong"))
+        self.assertEqual(b"", wrong.receive_exactly(1))
+        self.assertIn("Relay authentication failed", self.running.log())
+        without = self.keep(join_relay(self.ports, session))
+        Exchange(without, self.join(session), MIB)
+
     def key(self) -> str:
         return (self.folder / "id_ed25519.pub").read_text()
 
