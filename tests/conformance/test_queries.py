@@ -58,11 +58,20 @@ class QueryTests(ServerTests):
 
     def test_117_size_of_states(self) -> None:
         """There are ceil(n/8) bytes, however many ids."""
-        for number in (1, 7, 8, 9, 16, 17, 1000, 20_000):
+        for number in (1, 7, 8, 9, 16, 17, 1000, 80_000):
             stream = self.nat_stream()
             stream.send(online_request(["1"] * number))
             states = self.answer(stream).online_response.states
             self.assertEqual((number + 7) // 8, len(states))
+
+    def test_010_over_the_limit(self) -> None:
+        """P-1 takes questions of 256 KiB, and closes at the header of a longer one."""
+        stream = self.nat_stream()
+        stream.send_bytes(encode_frame(bytes(256 * 1024 + 1))[:3])
+        self.assertTrue(stream.is_closed())
+        stream = self.nat_stream()
+        stream.send_bytes(encode_frame(bytes(256 * 1024))[:3])
+        self.assertRaises(TimeoutError, stream.receive, 0.2)
 
     def test_118_only_stored(self) -> None:
         """The bit of an id that only the database knows is 0."""
