@@ -75,8 +75,9 @@ class Server(MultiService):
         try:
             yield
         except (ConfigError, StorageError) as e:
-            if self.parent is None:  # our own programs report it themselves
+            if self.parent is None:  # our own programs report it themselves, and stop us
                 raise
+            self.stopService()  # what needs the reactor is cut short; the sockets' files go
             raise SystemExit(f"rustdesk-server: {e}") from e
 
     def _hello(self) -> Iterator[str]:
@@ -102,11 +103,12 @@ class Server(MultiService):
 
     def _key_to_enter(self) -> str:
         key = self.id_server.key if self.id_server is not None else None
-        if key is None or not key.required:
-            return "(none is checked)"
-        if key.pair is None:
+        if key is None or key.pair is None:
             return "(the text of the setting key; sessions are not encrypted with it)"
-        return key.pair.public_text
+        unasked = (
+            "" if key.required else " (not asked for, but without it nothing is encrypted)"
+        )
+        return key.pair.public_text + unasked
 
 
 def makeService(options: ProgramOptions) -> IService:
@@ -126,6 +128,15 @@ def _doubts(config: Config) -> Iterator[str]:
         )
     if config.role != "relay" and config.key == "":
         yield "key is empty: anybody may use this ID server"
+    downgrade = Config().downgrade_threshold, Config().downgrade_start_check_s
+    set_downgrade = config.downgrade_threshold, config.downgrade_start_check_s
+    if set_downgrade != downgrade and config.single_bandwidth_mbit_per_s is None:
+        yield "downgrade-threshold and -start-check do nothing without single-bandwidth"
+    if _descriptors() < config.max_connections:
+        yield (
+            f"the system gives this process {_descriptors()} descriptors, which is less than "
+            f"max-connections ({config.max_connections}): raise its limit (nofile)"
+        )
 
 
 def _shown(host: str, port: int, usual: int) -> str:
@@ -136,6 +147,10 @@ def _shown(host: str, port: int, usual: int) -> str:
 def _check_data_dir(data_dir: str) -> None:
     if not Path(data_dir).is_dir():
         raise ConfigError(f"data-dir: {data_dir} is not a folder")
+
+
+def _descriptors() -> int:
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
 def _raise_descriptor_limit() -> None:
