@@ -12,6 +12,7 @@ from rdserver.presence.memory import MemoryPresence
 from rdserver.rendezvous.core import Decisions, Rendezvous
 from rdserver.rendezvous.directory import Directory
 from rdserver.rendezvous.events import Event
+from rdserver.rendezvous.heartbeats import Heartbeats
 from rdserver.rendezvous.identity import Identity
 from rdserver.rendezvous.journal import AddressChanges, PunchLog
 from rdserver.rendezvous.limits import RateLimit, RegistrationLimit
@@ -66,6 +67,7 @@ class IdRooms:
     :param announce: told each relay session's uuid before the peers are.
     :ivar core: the doors for messages.
     :ivar commands: the console's commands by name.
+    :ivar heartbeats: what needs no door.
     :ivar relays: for the health check.
     """
 
@@ -101,6 +103,7 @@ class IdRooms:
             random32=world.random32,
         )
         registration = self._registration(store, notices, world)
+        self.heartbeats = Heartbeats(self.presence, self._servers, registration.accept)
         self.core = Rendezvous(self._decisions(registration, choices, announce))
         self.commands = id_commands(self.relays, self._limit, self._changes, self._punches)
 

@@ -6,6 +6,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,17 @@ from rdserver.settings.config import Config
 from rdserver.storage.sqlite import database_path, open_database
 from rdserver.storage.thread import StoreThread
 from rdserver.sweeper import Sweeper
+from rdserver.transports import quick_port
 from rdserver.transports.admission import Admission
 from rdserver.transports.listeners import Listeners, Wanted
 from rdserver.transports.local import primary_address
 from rdserver.transports.outlet import Outlet
+from rdserver.transports.quick_port import QuickPort
 from rdserver.transports.relay_health import TIMEOUT_S, RelayHealth
 from rdserver.transports.self_test import SelfTest
 from rdserver.transports.tcp import Door, RendezvousFactory
 from rdserver.transports.udp import RendezvousDatagrams
+from rdserver.transports.udp_batch import BatchPort, takes_batches
 from rdserver.wire.address import is_loopback
 
 MAX_FRAME_BYTES = 64 * 1024
@@ -83,6 +87,7 @@ class IdServer(MultiService):
         )
         self._console_port = UnixPort(Path(config.data_dir) / ID_SOCKET, reactor)
         self._store: StoreThread | None = None
+        self._takes_batches = False
         self.key: ServerKey | None = None
 
     def privilegedStartService(self) -> None:
@@ -98,11 +103,12 @@ class IdServer(MultiService):
         """
         Load the key, open the database, then answer.
 
-        :raises ConfigError: the key cannot be loaded or made, or another server uses
-            the data folder.
+        :raises ConfigError: the key cannot be loaded or made, another server uses the
+            data folder, or udp-path asks for what this system does not have.
         :raises StorageError: the database cannot be used.
         """
         self._listeners.bind_all()
+        self._takes_batches = takes_batches(self._config.udp_path)
         self._console_port.listen()  # first, for it tells whether the folder is taken
         self.key = load_server_key(self._config.key, Path(self._config.data_dir))
         self._store = self._open_store()
@@ -157,25 +163,37 @@ class IdServer(MultiService):
         self._console_port.open(console)
         nat_door = Door(core.nat_frame, core.stream_closed, MAX_NAT_FRAME_BYTES)
         self._accept(nat, nat_door, console if self._config.tcp_console else None)
-        datagrams = RendezvousDatagrams(
-            core.datagram,
-            self._outlet,
-            self._notices,
-            dual_stack=self._listeners.is_dual_stack(main),
-        )
-        self._outlet.send_datagram = datagrams.send
-        granted = self._listeners.open_udp(main, datagrams, self._config.rmem_bytes)
+        granted = self._open_udp(main, rooms)
         if granted < self._config.rmem_bytes:
             self._log.warn(
                 "rmem: the system grants {bytes} bytes; net.core.rmem_max limits it",
                 bytes=granted,
             )
 
+    def _open_udp(self, port: int, rooms: IdRooms) -> int:
+        """Answer datagrams; return the receive buffer's size in bytes."""
+        datagrams = RendezvousDatagrams(
+            rooms.core.datagram,
+            self._outlet,
+            self._notices,
+            dual_stack=self._listeners.is_dual_stack(port),
+        )
+        self._outlet.send_datagram = datagrams.send
+        size = self._config.rmem_bytes
+        if not self._takes_batches:
+            return self._listeners.open_udp(port, datagrams, size)
+
+        def adopt(bound: socket.socket) -> BatchPort:
+            ours = bound.dup()
+            return BatchPort(ours, datagrams, rooms.heartbeats, self._reactor).start()
+
+        return self._listeners.open_udp_by(adopt, port, size)
+
     def _accept(self, port: int, door: Door, console: ConsoleFactory | None = None) -> None:
         admission = Admission(
             self._config.max_connections, self._config.connections_per_address
         )
-        factory: Factory = RendezvousFactory(
+        factory = RendezvousFactory(
             door=door,
             outlet=self._outlet,
             admission=admission,
@@ -184,8 +202,21 @@ class IdServer(MultiService):
             notices=self._notices,
         )
         if console is not None:
-            factory = SniffingFactory(console, factory, is_loopback, self._reactor)
-        self._listeners.open_tcp(port, factory)
+            sniffing = SniffingFactory(console, factory, is_loopback, self._reactor)
+            self._listeners.open_tcp(port, sniffing)
+        elif quick_port.AVAILABLE:
+            quick = partial(
+                QuickPort,
+                door=door,
+                factory=factory,
+                admission=admission,
+                reactor=self._reactor,
+                now=time.monotonic,
+                notices=self._notices,
+            )
+            self._listeners.open_tcp_by(quick, port)
+        else:
+            self._listeners.open_tcp(port, factory)
 
     async def _stop(self) -> None:
         self._console_port.close()

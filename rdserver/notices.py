@@ -43,9 +43,9 @@ class Notices(Generic[Reason]):
         self.counts: dict[Reason, int] = dict.fromkeys(reasons, 0)
         self._windows: dict[Reason, _Window] = {}
 
-    def count(self, reason: Reason) -> None:
-        """Count an event that is never worth a line."""
-        self.counts[reason] += 1
+    def count(self, reason: Reason, times: int = 1) -> None:
+        """Count an event that is never worth a line, or several."""
+        self.counts[reason] += times
 
     def warn(self, reason: Reason, message: str, **fields: Any) -> None:
         """Count an event; log *message*, formatted with *fields*, if its turn has come."""

@@ -18,6 +18,8 @@ from rdserver.id_service import IdServer
 from rdserver.rendezvous.effects import Answer
 from rdserver.service import Server
 from rdserver.settings.options import HbbrOptions, HbbsOptions, Options, ProgramOptions
+from rdserver.transports import mmsg
+from rdserver.transports.udp_batch import BatchPort
 from rdserver.wire import pb
 from tests.fakes import FakeReactor, FakeTCP, settle
 from tests.transports.sockets import free_ports, occupied, open_sockets
@@ -88,6 +90,11 @@ class ServiceCase(SynchronousTestCase):
         """Return the names of the files in the data folder."""
         return sorted(os.listdir(self.folder))
 
+    def listening(self) -> int:
+        """Return how many ports are open."""
+        batches = [r for r in self.reactor.getReaders() if isinstance(r, BatchPort)]
+        return len(self.reactor.ports) + len(batches)
+
     def sockets_opened(self) -> int:
         """Return how many sockets were opened since the test began."""
         return len(open_sockets() - self.sockets)
@@ -122,7 +129,7 @@ class LifeTests(ServiceCase):
         """Both servers have their ports, keys, database and consoles."""
         server = self.make()
         self.start(server)
-        self.assertEqual(5, len(self.reactor.ports))  # one is the self test's
+        self.assertEqual(5, self.listening())  # one is the self test's
         consoles = {"admin-id.sock", "admin-relay.sock"}
         kept = {PUBLIC_KEY, PRIVATE_KEY, DATABASE}
         self.assertEqual(consoles | kept, (consoles | kept) & set(self.files()))
@@ -133,7 +140,7 @@ class LifeTests(ServiceCase):
         """The ID server alone opens nothing of the relay's."""
         server = self.make("--role", "id")
         self.start(server)
-        self.assertEqual(4, len(self.reactor.ports))
+        self.assertEqual(4, self.listening())
         self.assertNotIn("admin-relay.sock", self.files())
         self.stop(server)
 
@@ -142,7 +149,7 @@ class LifeTests(ServiceCase):
         server = self.make("--role", "relay", "--relay-auth", "open")
         self.start(server)
         self.assertIsNone(server.id_server)
-        self.assertEqual(1, len(self.reactor.ports))
+        self.assertEqual(1, self.listening())
         self.assertEqual(["admin-relay.sock"], self.files())
         self.stop(server)
 
@@ -150,7 +157,7 @@ class LifeTests(ServiceCase):
         """The self test can be turned off."""
         server = self.make("--role", "id", TEST_HBBS="no")
         self.start(server)
-        self.assertEqual(3, len(self.reactor.ports))
+        self.assertEqual(3, self.listening())
         self.stop(server)
 
     def test_originals_programs(self) -> None:
@@ -159,7 +166,23 @@ class LifeTests(ServiceCase):
             options = self.options("--key", "secret", program=program)
             server = Server(options, self.reactor)
             self.start(server)
-            self.assertEqual(ports, len(self.reactor.ports))
+            self.assertEqual(ports, self.listening())
+            self.stop(server)
+
+    def test_udp_path(self) -> None:
+        """Datagrams are taken in batches where that is wanted, and possible."""
+        for path, possible, batches in (
+            ("auto", True, 1),
+            ("auto", False, 0),
+            ("batch", True, 1),
+            ("plain", True, 0),
+            ("plain", False, 0),
+        ):
+            self.patch(mmsg, "is_available", lambda possible=possible: possible)
+            server = self.make("--role", "id", "--udp-path", path)
+            self.start(server)
+            readers = [type(reader) for reader in self.reactor.getReaders()]
+            self.assertEqual((batches, 4), (readers.count(BatchPort), self.listening()))
             self.stop(server)
 
     def test_not_started(self) -> None:
@@ -284,6 +307,14 @@ class RefusalTests(ServiceCase):
         self.assert_refused(ConfigError, PRIVATE_KEY, self.make("--role", "id"))
         self.assertEqual("no key", (self.folder / PRIVATE_KEY).read_text())
 
+    def test_no_batches(self) -> None:
+        """Batches that the system does not have stop the start before a file is made."""
+        self.patch(mmsg, "is_available", lambda: False)
+        server = self.make("--udp-path", "batch")
+        sentence = "udp-path: this system has no recvmmsg; use auto or plain"
+        self.assert_refused(ConfigError, sentence, server)
+        self.assertEqual([], self.files())
+
     def test_broken_database(self) -> None:
         """A database that is none stops the start, and everything is closed again."""
         (self.folder / DATABASE).write_bytes(b"no database" * 1000)
@@ -378,7 +409,10 @@ class HelloTests(ServiceCase):
         """Without a key check everybody is served, which is a warning."""
         lines = self.lines("--role", "id", "--key", "")
         self.assertIn("key is empty: anybody may use this ID server", lines)
-        self.assertIn("enter in each client: key (none is checked)", lines)
+        public = (self.folder / "id_ed25519.pub").read_text()
+        entered = [line for line in lines if line.startswith("enter in each client: key")]
+        self.assertEqual(1, len(entered))
+        self.assertIn(public, entered[0])
 
     def test_relay_elsewhere(self) -> None:
         """A relay where no client looks for it is a warning."""

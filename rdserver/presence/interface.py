@@ -8,7 +8,7 @@ so callers never hold on to a :class:`Peer` over an ``await``.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol, TypeAlias
 
 from rdserver.storage.interface import StoredPeer
@@ -32,17 +32,21 @@ class Peer:
     :ivar ip: text of the address it last registered from, empty when not known.
     :ivar host: where it proved itself last; *ip* before it does.
     :ivar port: the port there; 0 before it does.
+    :ivar heartbeat: what is expected from there; empty if nothing is.
     :ivar seen_s: monotonic time of its last accepted sign of life.
     :ivar tries: RegisterPk accepted in a row, each soon after the one before.
     :ivar tried_s: monotonic time of the last of them, or when it was taken in.
     """
 
-    __slots__ = ("_row", "host", "id", "ip", "port", "seen_s", "tried_s", "tries")
+    __slots__ = (
+        *("_row", "heartbeat", "host", "id", "ip", "port", "seen_s", "tried_s", "tries"),
+    )
 
     def __init__(self, stored: StoredPeer, now_s: float) -> None:
         self.id = stored.id
         self.host = stored.ip
         self.port = 0
+        self.heartbeat = b""
         self.seen_s = _NEVER_S
         self.tries = 0
         self.tried_s = now_s
@@ -90,6 +94,24 @@ class Presence(Protocol):
 
     def refresh(self, peer: Peer, route: Route) -> None:
         """Record a sign of life that needed no new proof."""
+
+    def expect(self, peer: Peer, heartbeat: bytes) -> None:
+        """
+        Take *heartbeat*, whenever it is heard, as a sign of life from the same route.
+
+        Only the last one of each device counts, and none after the device moved, proved
+        itself anew or was forgotten.
+        """
+
+    def expect_nothing(self) -> None:
+        """Forget what :meth:`expect` was told, of all devices."""
+
+    def hear(self, heartbeats: Sequence[bytes], first: int) -> int:
+        """
+        Record the signs of life from index *first* on, up to one that is not expected.
+
+        :returns: the index of that one, or how many there are.
+        """
 
     def try_register(self, peer: Peer) -> bool:
         """Count one RegisterPk of this device, unless there were too many lately."""

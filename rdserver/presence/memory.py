@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from rdserver.presence.interface import Peer, Route
 from rdserver.storage.interface import StoredPeer
@@ -34,6 +34,7 @@ class MemoryPresence:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._shards: tuple[dict[str, Peer], ...] = tuple({} for _ in range(_SHARDS))
+        self._expected: dict[bytes, Peer] = {}  # at most one for each device
 
     def _shard(self, peer_id: str) -> dict[str, Peer]:
         return self._shards[hash(peer_id) >> _SHARD_SHIFT]  # from -512 to 511
@@ -51,16 +52,41 @@ class MemoryPresence:
     def confirm(self, stored: StoredPeer, route: Route) -> Peer:
         peer = self.remember(stored)
         peer.stored = stored
+        self._expect_no_more(peer)
         self.refresh(peer, route)
         return peer
 
     def refresh(self, peer: Peer, route: Route) -> None:
+        if (peer.host, peer.port) != route:
+            self._expect_no_more(peer)
         if peer.host != route.host:
             # It is where it registered from, nearly always: one text for both.
             peer.host = peer.ip if peer.ip == route.host else route.host
         if peer.port != route.port:
             peer.port = route.port
         peer.seen_s = self._now()
+
+    def expect(self, peer: Peer, heartbeat: bytes) -> None:
+        self._expect_no_more(peer)
+        peer.heartbeat = heartbeat
+        self._expected[heartbeat] = peer
+
+    def _expect_no_more(self, peer: Peer) -> None:
+        self._expected.pop(peer.heartbeat, None)
+        peer.heartbeat = b""
+
+    def expect_nothing(self) -> None:
+        self._expected.clear()
+
+    def hear(self, heartbeats: Sequence[bytes], first: int) -> int:
+        # The busiest loop of the ID server: a look-up and a time stamp for each.
+        now = self._now()
+        peers = map(self._expected.get, heartbeats[first:] if first else heartbeats)
+        for index, peer in enumerate(peers, first):
+            if peer is None:
+                return index
+            peer.seen_s = now
+        return len(heartbeats)
 
     def try_register(self, peer: Peer) -> bool:
         """Three in quick succession pass; then it takes seven seconds of silence.
@@ -96,7 +122,7 @@ class MemoryPresence:
             if peer.seen_s < oldest and peer.tried_s < oldest
         ]
         for peer_id in unused:
-            del shard[peer_id]
+            self._expect_no_more(shard.pop(peer_id))
 
     def __len__(self) -> int:
         return sum(map(len, self._shards))

@@ -96,14 +96,17 @@ class Registration:
         return self._heartbeat(peer, request.serial, origin)
 
     def _heartbeat(self, peer: Peer | None, serial: int, origin: Address) -> Effects:
-        if peer is None or self._must_prove(peer, origin):
-            request_pk = True
-        else:
-            request_pk = False
-            self._presence.refresh(peer, origin)
+        request_pk = peer is None or not self.accept(peer, origin)
         response = pb.RegisterPeerResponse(request_pk=request_pk)
         reply = Send(origin, pb.RendezvousMessage(register_peer_response=response))
         return (reply, *self._servers.update_for(serial, origin))
+
+    def accept(self, peer: Peer, origin: Address) -> bool:
+        """Take a heartbeat as a sign of life, unless the device must prove itself."""
+        if self._must_prove(peer, origin):
+            return False
+        self._presence.refresh(peer, origin)
+        return True
 
     def _must_prove(self, peer: Peer, origin: Address) -> bool:
         if not peer.has_key:

@@ -25,6 +25,11 @@ class ServerList:
         self._servers = tuple(servers)
         self._limit = limit
 
+    @property
+    def serial(self) -> int:
+        """The number of the list.  It only grows."""
+        return self._serial
+
     def newer_than(self, serial: int) -> pb.ConfigUpdate | None:
         """Return the list if *serial*, a client's, is older."""
         if self._serial <= serial:

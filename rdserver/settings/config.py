@@ -21,6 +21,7 @@ from rdserver.settings.model import setting, settings_of
 Role = Literal["all", "id", "relay"]
 RelayAuth = Literal["ticket", "key", "open"]
 RelayPath = Literal["auto", "splice", "copy"]
+UdpPath = Literal["auto", "batch", "plain"]
 LogLevel = Literal["debug", "info", "warn", "error"]
 LogFormat = Literal["text", "json"]
 
@@ -156,6 +157,13 @@ class Config:
         unit="bytes",
         short="M",
         lenient=True,
+    )
+    udp_path: UdpPath = _of_id_server(
+        kinds.choice("auto", "batch", "plain"),
+        "auto",
+        "How datagrams are taken from the system: many by one call (batch), or one by "
+        "one (plain); auto takes the first where the system has it",
+        ours=True,
     )
     mask: IPv4Network | None = _of_id_server(
         kinds.ipv4_network(),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -166,15 +166,39 @@ class Listeners:
                 bound.fileno(), bound.family, factory
             )
 
+    def open_tcp_by(self, adopt: Callable[[socket.socket], Any], port: int) -> None:
+        """
+        As :meth:`open_tcp`, with a port that *adopt* makes.
+
+        :param adopt: must duplicate the socket; what it returns has ``stopListening``.
+        """
+        with self._handing_over(socket.SOCK_STREAM, port) as (listener, bound):
+            listener.open_port = adopt(bound)
+
     def open_udp(self, port: int, protocol: Any, buffer_bytes: int) -> int:
         """Receive datagrams from now on; return the receive buffer's size in bytes."""
-        with self._handing_over(socket.SOCK_DGRAM, port) as (listener, bound):
-            granted = receive_buffer(bound, buffer_bytes)
-            listener.open_port = self._reactor.adoptDatagramPort(
+
+        def adopt(bound: socket.socket) -> Any:
+            adopted = self._reactor.adoptDatagramPort(
                 bound.fileno(), bound.family, protocol, _MAX_DATAGRAM_BYTES
             )
-        # One turn of the reactor must not serve thousands of datagrams and nothing else.
-        listener.open_port.maxThroughput = _TURN_BYTES
+            # One turn of the reactor must not serve thousands of them and nothing else.
+            adopted.maxThroughput = _TURN_BYTES
+            return adopted
+
+        return self.open_udp_by(adopt, port, buffer_bytes)
+
+    def open_udp_by(
+        self, adopt: Callable[[socket.socket], Any], port: int, buffer_bytes: int
+    ) -> int:
+        """
+        As :meth:`open_udp`, with a port that *adopt* makes.
+
+        :param adopt: must duplicate the socket; what it returns has ``stopListening``.
+        """
+        with self._handing_over(socket.SOCK_DGRAM, port) as (listener, bound):
+            granted = receive_buffer(bound, buffer_bytes)
+            listener.open_port = adopt(bound)
         return granted
 
     @contextmanager

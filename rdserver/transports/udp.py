@@ -66,6 +66,15 @@ class RendezvousDatagrams(DatagramProtocol):
             if settled is not None:
                 settled.addErrback(self._outlet.report_bug)
 
+    def answered(self, count: int, refused: int) -> None:
+        """Count datagrams that the port itself has answered, of some in vain."""
+        self.received += count
+        self._notices.count(Event.UNSENT, refused)
+
+    def report_bug(self, failure: Failure) -> None:
+        """Log what should never happen; it costs one message, never the port."""
+        self._outlet.report_bug(failure)
+
     def send(self, data: bytes, to: Address) -> None:
         """Send one datagram; what the system refuses is that datagram's loss alone."""
         if self.transport is None or not to.port:

@@ -16,7 +16,13 @@ from rdserver.transports.outlet import Outlet
 from rdserver.transports.udp import RendezvousDatagrams
 from rdserver.wire import pb
 from rdserver.wire.address import Address, encode_address
-from tests.conformance.world import Message, ServerTests, own_address, tcp_console
+from tests.conformance.world import (
+    Message,
+    ServerTests,
+    own_address,
+    require_batches,
+    tcp_console,
+)
 from tests.integration.client import Device
 from tests.integration.process import Ports
 from tests.integration.sockets import Udp, fresh_host
@@ -188,3 +194,35 @@ class NoSoftwareUrlTests(ServerTests):
         """Without a configured URL there is no reply."""
         message = Message(software_update=pb.SoftwareUpdate(url=b"1.1.8"))
         self.assert_ignored(self.udp(), pb.encode(message))
+
+
+class PlainDatagramTests(DatagramTests):
+    """The same where datagrams are taken one by one."""
+
+    options = ("--udp-path=plain",)
+
+
+class PlainDualStackTests(DualStackTests):
+    options = (*DualStackTests.options, "--udp-path=plain")
+
+
+class PlainIgnoredTests(IgnoredTests):
+    options = ("--udp-path=plain",)
+
+
+class BatchDatagramTests(DatagramTests):
+    """The same where they must be taken in batches."""
+
+    options = ("--udp-path=batch",)
+
+    def setUp(self) -> None:
+        require_batches()
+        super().setUp()
+
+
+class BatchIgnoredTests(IgnoredTests):
+    options = ("--udp-path=batch",)
+
+    def setUp(self) -> None:
+        require_batches()
+        super().setUp()

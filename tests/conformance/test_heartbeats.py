@@ -8,7 +8,13 @@ from pathlib import Path
 
 from rdserver.wire import pb
 from rdserver.wire.address import decode_address
-from tests.conformance.world import Message, ServerTests, fresh_id, own_address
+from tests.conformance.world import (
+    Message,
+    ServerTests,
+    fresh_id,
+    own_address,
+    require_batches,
+)
 from tests.integration.client import Controller, Device, online
 from tests.integration.process import Ports, ServerProcess
 from tests.integration.sockets import fresh_host
@@ -94,7 +100,7 @@ class RestartTests(ServerTests):
     def setUp(self) -> None:
         folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, folder)
-        self.server = ServerProcess(folder)
+        self.server = ServerProcess(folder, *self.options)
         self.addCleanup(self.server.kill)
         self.ports = self.server.start().ports
 
@@ -111,3 +117,27 @@ class RestartTests(ServerTests):
         stream = self.keep(Controller(self.ports, self.key).punch(device.id))
         push = device.next_push().punch_hole
         self.assertEqual(stream.address, decode_address(push.socket_addr))
+
+
+class PlainHeartbeatTests(HeartbeatTests):
+    """The same where datagrams are taken one by one."""
+
+    options = ("--udp-path=plain",)
+
+
+class PlainSerialTests(SerialTests):
+    options = (*SerialTests.options, "--udp-path=plain")
+
+
+class PlainRestartTests(RestartTests):
+    options = ("--udp-path=plain",)
+
+
+class BatchHeartbeatTests(HeartbeatTests):
+    """The same where they must be taken in batches."""
+
+    options = ("--udp-path=batch",)
+
+    def setUp(self) -> None:
+        require_batches()
+        super().setUp()

@@ -8,6 +8,7 @@ from tests.conformance.world import (
     ServerTests,
     database,
     fresh_id,
+    require_batches,
     tcp_console,
 )
 from tests.integration.client import Device, online
@@ -144,3 +145,19 @@ class RegistrationTests(ServerTests):
             self.assertTrue(device.heartbeat())
             self.assertIsNone(self.row(peer_id))
         self.assertEqual("OK", self.result(self.device(peer_id="x" * 100)))
+
+
+class PlainRegistrationTests(RegistrationTests):
+    """The same where datagrams are taken one by one."""
+
+    options = (*RegistrationTests.options, "--udp-path=plain")
+
+
+class BatchRegistrationTests(RegistrationTests):
+    """The same where they must be taken in batches."""
+
+    options = (*RegistrationTests.options, "--udp-path=batch")
+
+    def setUp(self) -> None:
+        require_batches()
+        super().setUp()

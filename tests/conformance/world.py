@@ -23,6 +23,7 @@ from uuid import uuid4
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from rdserver.transports import mmsg
 from rdserver.wire import pb
 from tests.integration.client import Controller, Device
 from tests.integration.process import ServerProcess
@@ -57,6 +58,16 @@ def own_address() -> str:
         except OSError:
             raise SkipTest("needs an address that is not loopback") from None
         return str(probe.getsockname()[0])
+
+
+def require_batches() -> None:
+    """
+    Go on where datagrams can be taken in batches.
+
+    :raises SkipTest: this system cannot.
+    """
+    if not mmsg.is_available():
+        raise SkipTest("needs recvmmsg")
 
 
 def eventually(condition: Callable[[], bool], timeout_s: float = REPLY_S) -> bool:

@@ -155,3 +155,49 @@ class PresenceContract(_Mixin):
         self.assertEqual((AWAY, ALICE.ip), ((peer.host, peer.port), peer.ip))
         self.presence.refresh(peer, HOME)
         self.assertEqual(HOME, peer.route)
+
+    def test_expected(self) -> None:
+        """An expected heartbeat is a sign of life, until the device moves or is renewed."""
+        peer = self.presence.confirm(ALICE, HOME)
+        self.presence.expect(peer, b"beat")
+        self.clock.advance(29.9)
+        self.assertEqual(2, self.presence.hear([b"beat", b"beat"], 0))
+        self.clock.advance(29.9)
+        self.assertTrue(self.presence.is_online(peer))
+        self.presence.refresh(peer, HOME)
+        self.assertEqual(1, self.presence.hear([b"beat"], 0))
+        for change in (
+            lambda: self.presence.refresh(peer, AWAY),
+            lambda: self.presence.refresh(peer, Address(AWAY.host, 1)),
+            lambda: self.presence.confirm(ALICE, Address(AWAY.host, 1)),
+            lambda: self.presence.expect(peer, b"another"),
+            self.presence.expect_nothing,
+        ):
+            self.presence.expect(peer, b"beat")
+            change()
+            self.assertEqual(0, self.presence.hear([b"beat"], 0))
+        self.presence.expect(peer, b"beat")
+        self.assertEqual(1, self.presence.hear([b"beat"], 0))
+
+    def test_hear(self) -> None:
+        """Heartbeats count from an index on, up to the first that is not expected."""
+        beats = [b"0", b"1", b"?", b"3"]
+        peers = [self.presence.confirm(evolve(ALICE, id=f"id-{n}"), HOME) for n in range(4)]
+        for peer, beat in zip(peers, beats, strict=True):
+            if beat != b"?":
+                self.presence.expect(peer, beat)
+        self.clock.advance(30)
+        self.assertEqual(2, self.presence.hear(beats, 1))
+        online = [self.presence.is_online(peer) for peer in peers]
+        self.assertEqual([False, True, False, False], online)
+        self.assertEqual([2, 4, 4], [self.presence.hear(beats, n) for n in (2, 3, 4)])
+        self.assertTrue(self.presence.is_online(peers[3]))
+
+    def test_nothing_is_expected_of_the_forgotten(self) -> None:
+        """A device that is swept is not heard any more."""
+        peer = self.presence.confirm(ALICE, HOME)
+        self.presence.expect(peer, b"beat")
+        self.clock.advance(600.1)
+        self.sweep()
+        self.assertEqual(0, self.presence.hear([b"beat"], 0))
+        self.assertEqual(0, len(self.presence))

@@ -33,6 +33,7 @@ REFUSED = {
         "Invalid port: relay-port must be a whole number from 3 to 65533, not 'x'",
     ),
     "relay-path": ("fast", "relay-path must be auto, splice or copy, not 'fast'"),
+    "udp-path": ("fast", "udp-path must be auto, batch or plain, not 'fast'"),
     "relay-auth": ("none", "relay-auth must be ticket, key or open, not 'none'"),
     "connections-per-address": (
         "0",
