@@ -6,6 +6,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,12 @@ from rdserver.settings.config import Config
 from rdserver.storage.sqlite import database_path, open_database
 from rdserver.storage.thread import StoreThread
 from rdserver.sweeper import Sweeper
+from rdserver.transports import quick_port
 from rdserver.transports.admission import Admission
 from rdserver.transports.listeners import Listeners, Wanted
 from rdserver.transports.local import primary_address
 from rdserver.transports.outlet import Outlet
+from rdserver.transports.quick_port import QuickPort
 from rdserver.transports.relay_health import TIMEOUT_S, RelayHealth
 from rdserver.transports.self_test import SelfTest
 from rdserver.transports.tcp import Door, RendezvousFactory
@@ -190,7 +193,7 @@ class IdServer(MultiService):
         admission = Admission(
             self._config.max_connections, self._config.connections_per_address
         )
-        factory: Factory = RendezvousFactory(
+        factory = RendezvousFactory(
             door=door,
             outlet=self._outlet,
             admission=admission,
@@ -199,8 +202,21 @@ class IdServer(MultiService):
             notices=self._notices,
         )
         if console is not None:
-            factory = SniffingFactory(console, factory, is_loopback, self._reactor)
-        self._listeners.open_tcp(port, factory)
+            sniffing = SniffingFactory(console, factory, is_loopback, self._reactor)
+            self._listeners.open_tcp(port, sniffing)
+        elif quick_port.AVAILABLE:
+            quick = partial(
+                QuickPort,
+                door=door,
+                factory=factory,
+                admission=admission,
+                reactor=self._reactor,
+                now=time.monotonic,
+                notices=self._notices,
+            )
+            self._listeners.open_tcp_by(quick, port)
+        else:
+            self._listeners.open_tcp(port, factory)
 
     async def _stop(self) -> None:
         self._console_port.close()

@@ -18,7 +18,7 @@ from rdserver.id_service import IdServer
 from rdserver.rendezvous.effects import Answer
 from rdserver.service import Server
 from rdserver.settings.options import HbbrOptions, HbbsOptions, Options, ProgramOptions
-from rdserver.transports import mmsg
+from rdserver.transports import mmsg, quick_port
 from rdserver.transports.udp_batch import BatchPort
 from rdserver.wire import pb
 from tests.fakes import FakeReactor, FakeTCP, settle
@@ -47,6 +47,8 @@ class ServiceCase(SynchronousTestCase):
         self.sockets = open_sockets()
         self.threads = set(threading.enumerate())
         self.patch(service.resource, "setrlimit", lambda *_: None)
+        # Its own accepting has tests of its own; here the reactor is to see each port.
+        self.patch(quick_port, "AVAILABLE", False)
 
     def options(
         self, *arguments: str, program: type[ProgramOptions] = Options, **environ: str

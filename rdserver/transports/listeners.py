@@ -166,6 +166,15 @@ class Listeners:
                 bound.fileno(), bound.family, factory
             )
 
+    def open_tcp_by(self, adopt: Callable[[socket.socket], Any], port: int) -> None:
+        """
+        As :meth:`open_tcp`, with a port that *adopt* makes.
+
+        :param adopt: must duplicate the socket; what it returns has ``stopListening``.
+        """
+        with self._handing_over(socket.SOCK_STREAM, port) as (listener, bound):
+            listener.open_port = adopt(bound)
+
     def open_udp(self, port: int, protocol: Any, buffer_bytes: int) -> int:
         """Receive datagrams from now on; return the receive buffer's size in bytes."""
 
