@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -47,6 +48,7 @@ class ServiceCase(SynchronousTestCase):
         self.sockets = open_sockets()
         self.threads = set(threading.enumerate())
         self.patch(service.resource, "setrlimit", lambda *_: None)
+        self.addCleanup(gc.unfreeze)
         # Its own accepting has tests of its own; here the reactor is to see each port.
         self.patch(quick_port, "AVAILABLE", False)
 
@@ -137,6 +139,14 @@ class LifeTests(ServiceCase):
         self.assertEqual(consoles | kept, (consoles | kept) & set(self.files()))
         self.stop(server)
         self.assertEqual(sorted(kept), self.files())
+
+    def test_garbage_collector(self) -> None:
+        """It does not look again through what is in memory at the start."""
+        server = self.make()
+        self.assertEqual(0, gc.get_freeze_count())
+        self.start(server)
+        self.assertGreater(gc.get_freeze_count(), 10_000)
+        self.stop(server)
 
     def test_id(self) -> None:
         """The ID server alone opens nothing of the relay's."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from rdserver.presence.interface import Peer, Route
+from rdserver.presence.untracked import untrack
 from rdserver.storage.interface import StoredPeer
 
 ONLINE_S = 30.0
@@ -47,6 +48,8 @@ class MemoryPresence:
         peer = shard.get(stored.id)
         if peer is None:
             peer = shard[stored.id] = Peer(stored, self._now())
+            untrack(peer)
+            untrack(shard)
         return peer
 
     def confirm(self, stored: StoredPeer, route: Route) -> Peer:
@@ -70,6 +73,7 @@ class MemoryPresence:
         self._expect_no_more(peer)
         peer.heartbeat = heartbeat
         self._expected[heartbeat] = peer
+        untrack(self._expected)
 
     def _expect_no_more(self, peer: Peer) -> None:
         self._expected.pop(peer.heartbeat, None)
