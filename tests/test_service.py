@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 from twisted.application.service import Application, IServiceCollection
@@ -476,3 +477,19 @@ class ObserverTests(ServiceCase):
     def test_daemon(self) -> None:
         """A daemon has no standard output: twistd writes its own file."""
         self.assertIsNone(self.observer(nodaemon=False))
+
+
+class ClockTests(SynchronousTestCase):
+    def test_monotonic(self) -> None:
+        """Deadlines do not move when somebody sets the machine's clock."""
+        reactor = FakeReactor()
+        service.count_monotonically(reactor)
+        self.assertIs(time.monotonic, reactor.seconds)
+
+    def test_calls_on_the_old_clock(self) -> None:
+        """A reactor that has made appointments keeps the clock they were made by."""
+        reactor = FakeReactor()
+        reactor.callLater(1, list)
+        kept = reactor.seconds
+        service.count_monotonically(reactor)
+        self.assertEqual(kept, reactor.seconds)
