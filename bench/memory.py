@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,9 +29,11 @@ from bench.setting import SOCKETS, Setting
 
 _HEARTBEAT_S = 15.0
 _MOST_PER_S = 10_000.0
-_FIRST = 1_000
-"""Devices that are heard before anything is measured: the first costs more."""
+_FIRST = 5_000
+"""Devices heard before anything is measured: what waits at once takes memory too."""
 _KNOWN = 100_000
+_SETTLED_S = 20.5
+"""A device that was heard later than that ago may move to another port."""
 _BEHIND_NAT = 20_000
 
 
@@ -92,6 +95,7 @@ def _shown(heard: Heard, count: int, used_s: float) -> str:
 @contextmanager
 def _at_pace(server: Server, devices: int, seconds: float) -> Iterator[None]:
     """Send the heartbeats of *devices* as they do, meanwhile and until they end."""
+    time.sleep(_SETTLED_S)
     load = Load(
         "udpgen",
         limit_s=seconds,
@@ -121,10 +125,10 @@ def _flood(server: Server, arguments: argparse.Namespace) -> None:
     with _devices(server) as devices:
         devices.send_each(range(_KNOWN))
         with _at_pace(server, _KNOWN, arguments.seconds):
-            pass
+            pass  # without the flood
         flood = strangers(server.id_port, arguments.addresses, arguments.flood)
         before = rss_bytes(server.pid)
-        with flood, _at_pace(server, _KNOWN, arguments.seconds):
+        with _at_pace(server, _KNOWN, arguments.seconds), flood:
             behind = range(_KNOWN, arguments.devices, SOCKETS)[:_BEHIND_NAT]
             used_s = cpu_s(server.pid)
             heard = devices.send_each(behind)

@@ -17,7 +17,9 @@ from rdserver.wire.address import Address
 Route: TypeAlias = Address
 """How to reach a registered device: where its datagrams come from."""
 
-_NEVER_S = float("-inf")
+NEVER_S = float("-inf")
+"""The time of what did not happen."""
+
 _LENGTHS = struct.Struct("=II")
 
 
@@ -35,7 +37,8 @@ class Peer:
     :ivar heartbeat: what is expected from there; empty if nothing is.
     :ivar seen_s: monotonic time of its last accepted sign of life.
     :ivar tries: RegisterPk accepted in a row, each soon after the one before.
-    :ivar tried_s: monotonic time of the last of them, or when it was taken in.
+    :ivar tried_s: monotonic time of the last of them; before the first, when it was
+        taken in, until it is heard of.
     """
 
     __slots__ = (
@@ -47,7 +50,7 @@ class Peer:
         self.host = stored.ip
         self.port = 0
         self.heartbeat = b""
-        self.seen_s = _NEVER_S
+        self.seen_s = NEVER_S
         self.tries = 0
         self.tried_s = now_s
         self.stored = stored

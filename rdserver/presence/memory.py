@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from rdserver.presence.interface import Peer, Route
+from rdserver.presence.interface import NEVER_S, Peer, Route
 from rdserver.presence.untracked import untrack
 from rdserver.storage.interface import StoredPeer
 
@@ -68,6 +68,8 @@ class MemoryPresence:
         if peer.port != route.port:
             peer.port = route.port
         peer.seen_s = self._now()
+        if not peer.tries:
+            peer.tried_s = NEVER_S  # one number for all devices
 
     def expect(self, peer: Peer, heartbeat: bytes) -> None:
         self._expect_no_more(peer)
