@@ -74,13 +74,13 @@ class Devices:
         for opened in self._sockets:
             opened.close()
 
-    def send_each(self, numbers: Sequence[int]) -> Heard:
-        """Send a heartbeat of each, some at once, until each has been answered."""
+    def send_each(self, numbers: Sequence[int], window: int = _WINDOW) -> Heard:
+        """Send a heartbeat of each, *window* at once, until each has been answered."""
         began_s = time.monotonic()
         asked = repeated = 0
-        for start in range(0, len(numbers), _WINDOW):
+        for start in range(0, len(numbers), window):
             while True:
-                part = numbers[start : start + _WINDOW]
+                part = numbers[start : start + window]
                 now_asked, answers = self._send_once(part)
                 if answers == len(part):
                     break

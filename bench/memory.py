@@ -35,6 +35,7 @@ _KNOWN = 100_000
 _SETTLED_S = 20.5
 """A device that was heard later than that ago may move to another port."""
 _BEHIND_NAT = 20_000
+_AT_ONCE = 500
 
 
 def _arguments() -> argparse.Namespace:
@@ -131,7 +132,7 @@ def _flood(server: Server, arguments: argparse.Namespace) -> None:
         with _at_pace(server, _KNOWN, arguments.seconds), flood:
             behind = range(_KNOWN, arguments.devices, SOCKETS)[:_BEHIND_NAT]
             used_s = cpu_s(server.pid)
-            heard = devices.send_each(behind)
+            heard = devices.send_each(behind, _AT_ONCE)
             used_s = cpu_s(server.pid) - used_s
             say(f"behind one address: {_shown(heard, len(behind), used_s)}")
         say(f"memory of strangers: {(rss_bytes(server.pid) - before) / 2**20:.1f} MiB")

@@ -10,7 +10,7 @@ from rdserver.presence.interface import Peer, Presence
 from rdserver.rendezvous.events import Event
 from rdserver.rendezvous.limits import RateLimit
 from rdserver.rendezvous.misses import Misses
-from rdserver.storage.interface import PeerStore
+from rdserver.storage.interface import PeerStore, StoredPeer
 
 MAX_ID_BYTES = 100
 """No device has a longer id; the column of the reference's table ends there."""
@@ -18,11 +18,14 @@ MAX_ID_BYTES = 100
 MAX_LOOKUPS = 10_000
 """Lookups under way at once."""
 
-MAX_UNKNOWN = 5_000
-"""Ids that nobody has, which one address may ask for in a row; half of MAX_LOOKUPS."""
+MAX_UNKNOWN = 2_000
+"""Ids that nobody has, which one address may ask for in a row.
+
+Also, of any ids, how many it may wait for at once: a fifth of MAX_LOOKUPS.
+"""
 
 # Whoever was refused gets so many more each second.  Storage answers some 20 000.
-_UNKNOWN_PER_S = 100.0
+_UNKNOWN_PER_S = 50.0
 
 
 class Stranger(Exception):  # noqa: N818 - it says who asks, and that is the error
@@ -65,9 +68,19 @@ class Directory:
         """Return the device if it is in memory."""
         return self._presence.get(peer_id)
 
-    def is_missing(self, peer_id: str) -> bool:
-        """Return whether storage lately did not know this id; it is not in memory."""
-        return peer_id in self._misses
+    def is_missing(self, peer_id: str, host: str) -> bool:
+        """
+        Return whether :meth:`find` would say None without asking storage.
+
+        For an id that is not in memory.  It costs less than :meth:`find`, and that is
+        what it is for: a flood must not cost more than the heartbeats of devices.
+        """
+        if peer_id in self._misses:
+            return True
+        if not self._askers.is_exhausted(host):
+            return False
+        self._notices.count(Event.STRANGER)
+        return True
 
     async def find(self, peer_id: str, host: str) -> Peer | None:
         """
@@ -79,12 +92,11 @@ class Directory:
         :raises StorageError: storage failed, or too many lookups are under way.
         """
         known = self._presence.get(peer_id)
-        if known is not None or peer_id in self._misses or not _is_possible(peer_id):
+        if known is not None or not _is_possible(peer_id):
             return known
-        try:
-            found = await self._look_up(peer_id, host, self._askers)
-        except Stranger:
+        if self.is_missing(peer_id, host):
             return None
+        found = await self._look_up(peer_id, host, self._askers)
         if found is None:
             self._misses.add(peer_id)
         return found
@@ -99,27 +111,32 @@ class Directory:
         known = self._presence.get(peer_id)
         if known is not None or not _is_possible(peer_id):
             return known
+        if self._claimers.is_exhausted(host):
+            self._notices.count(Event.STRANGER)
+            raise Stranger
         self._misses.discard(peer_id)
         return await self._look_up(peer_id, host, self._claimers)
 
     async def _look_up(self, peer_id: str, host: str, limit: RateLimit) -> Peer | None:
-        if self._lookups >= MAX_LOOKUPS:
-            raise self._too_many()
-        if not limit.admit(host):
-            self._notices.count(Event.STRANGER)
-            raise Stranger
-        self._lookups += 1
+        limit.admit(host)
         try:
-            stored = await self._store.find(peer_id)
+            stored = await self._ask(peer_id)
         except StorageError:
             limit.give_back(host)
             raise
-        finally:
-            self._lookups -= 1
         if stored is None:
             return self._presence.get(peer_id)  # it may have registered meanwhile
         limit.give_back(host)
         return self._presence.remember(stored)
+
+    async def _ask(self, peer_id: str) -> StoredPeer | None:
+        if self._lookups >= MAX_LOOKUPS:
+            raise self._too_many()
+        self._lookups += 1
+        try:
+            return await self._store.find(peer_id)
+        finally:
+            self._lookups -= 1
 
     def _too_many(self) -> StorageError:
         # Logged here; the store logs what it fails at itself, and callers only count.

@@ -161,6 +161,14 @@ class RateLimit:
             self._tokens.popitem(last=False)
         return admitted
 
+    def is_exhausted(self, host: str) -> bool:
+        """Return whether :meth:`admit` would refuse *host* now; nothing is taken."""
+        taken = self._tokens.get(address_bucket(host))
+        if taken is None:
+            return False
+        tokens, since = taken
+        return tokens + (self._now() - since) * self._per_s < 1
+
     def give_back(self, host: str) -> None:
         """Return the token that *host* took; it should not have cost one."""
         key = address_bucket(host)

@@ -83,7 +83,7 @@ class Registration:
             return ()
         peer_id = pb.text(request.id)
         peer = self._presence.get(peer_id)
-        if peer is None and not self._directory.is_missing(peer_id):
+        if peer is None and not self._directory.is_missing(peer_id, origin.host):
             return self._first_heartbeat(request, origin)
         return self._heartbeat(peer, request.serial, origin)
 

@@ -151,11 +151,11 @@ class MissTests(DirectoryCase):
 
     def test_remembered(self) -> None:
         """Storage is asked once, whoever asks; the answer stays None."""
-        self.assertFalse(self.directory.is_missing(BOB_ID))
+        self.assertFalse(self.directory.is_missing(BOB_ID, BOB.host))
         for host in (BOB.host, BOB.host, ALICE.host):
             self.assertIsNone(self.successResultOf(self.find(host=host)))
         self.assertEqual(1, self.asked())
-        self.assertTrue(self.directory.is_missing(BOB_ID))
+        self.assertTrue(self.directory.is_missing(BOB_ID, BOB.host))
 
     def test_forgotten(self) -> None:
         """What somebody else puts into the table is seen within a minute."""
@@ -194,19 +194,19 @@ class MissTests(DirectoryCase):
         self.successResultOf(self.find())
         for _ in range(2):
             self.assertIsNone(self.successResultOf(self.find_claimed()))
-            self.assertFalse(self.directory.is_missing(BOB_ID))
+            self.assertFalse(self.directory.is_missing(BOB_ID, BOB.host))
         self.assertEqual(3, self.asked())
 
     def test_failure_is_no_miss(self) -> None:
         """An id whose lookup failed is looked up again."""
         self.store.failing = {"find"}
         self.failureResultOf(self.find(), StorageError)
-        self.assertFalse(self.directory.is_missing(BOB_ID))
+        self.assertFalse(self.directory.is_missing(BOB_ID, BOB.host))
 
     def test_impossible_is_no_miss(self) -> None:
         """An id that no device can have takes no memory."""
         self.successResultOf(self.find("x" * 101))
-        self.assertFalse(self.directory.is_missing("x" * 101))
+        self.assertFalse(self.directory.is_missing("x" * 101, BOB.host))
 
 
 class StrangerTests(DirectoryCase):
@@ -219,16 +219,18 @@ class StrangerTests(DirectoryCase):
         self.store.asked.clear()
 
     def test_heartbeats(self) -> None:
-        """After 5000 storage is not asked any more; a hundred a second come back."""
+        """After 2000 storage is not asked any more; fifty a second come back."""
         self.exhaust(self.find)
+        self.assertTrue(self.directory.is_missing(BOB_ID, STRANGER.host))
+        self.assertFalse(self.directory.is_missing(BOB_ID, ALICE.host))
         for n in range(1000):
             self.assertIsNone(self.successResultOf(self.find(f"more-{n}", STRANGER.host)))
         self.assertEqual([], self.store.asked)
-        self.assertEqual(1000, self.notices.counts[Event.STRANGER])
+        self.assertEqual(1001, self.notices.counts[Event.STRANGER])
         self.clock.advance(1)
         for n in range(1000):
             self.assertIsNone(self.successResultOf(self.find(f"then-{n}", STRANGER.host)))
-        self.assertEqual(100, len(self.store.asked))
+        self.assertEqual(50, len(self.store.asked))
 
     def test_others(self) -> None:
         """Nobody else is affected, nor those at that address who are in memory."""

@@ -168,3 +168,14 @@ class RateLimitTests(SynchronousTestCase):
         """For an address that is forgotten meanwhile nothing is kept."""
         self.limit.give_back(ONE)
         self.assertEqual(0, len(self.limit))
+
+    def test_exhausted(self) -> None:
+        """Whether the next would be refused can be asked without taking one."""
+        for admitted in (True, True, True, False):
+            for _ in range(3):
+                self.assertEqual(admitted, not self.limit.is_exhausted(ONE))
+            self.assertEqual(admitted, self.limit.admit(ONE))
+        self.clock.advance(0.5)
+        self.assertFalse(self.limit.is_exhausted(ONE))
+        self.assertFalse(self.limit.is_exhausted(TWO))
+        self.assertEqual(1, len(self.limit))
