@@ -106,6 +106,7 @@ class DatagramBatch:
         self._fd = bound.fileno()
         self._name_bytes = _NAME_BYTES[bound.family]
         self._head_bytes = _KEY_BYTES - self._name_bytes
+        self._fitting = bytes(range(self._head_bytes - 1))
         self._slots = bytearray(_SLOT_BYTES * SLOTS)
         self._blank = bytes(len(self._slots))
         self._rest = mmap.mmap(-1, _REST_BYTES * SLOTS)
@@ -148,18 +149,23 @@ class DatagramBatch:
         Return a key for each of the first *count* datagrams.
 
         Equal keys mean equal datagrams from one socket address (with an IPv6 one's
-        scope).  The key is empty for a datagram whose second byte does not say how many
-        follow, as that of a heartbeat does: zeros behind it could not be told from ours.
+        scope).  The key is empty for a datagram that does not fit its slot, or whose
+        second byte does not say how many follow, as that of a heartbeat does: zeros
+        behind it could not be told from ours.
         """
         end = count * _STRIDE
         following = self._lengths[_LOW:end:_STRIDE].translate(_LESS_2)
         high = self._lengths[_HIGH:end:_STRIDE]
         said = self._slots[self._name_bytes + 1 : count * _SLOT_BYTES : _SLOT_BYTES]
         keys = self._keys[count].unpack_from(self._slots)
-        if said == following and high.count(0) == count:
+        if said == following and high.count(0) == count and not self._too_long(said):
             return keys
+        most = self._head_bytes - 2
         facts = zip(keys, said, following, high, strict=True)
-        return [b"" if s != f or h else key for key, s, f, h in facts]
+        return [key if s == f <= most and not h else b"" for key, s, f, h in facts]
+
+    def _too_long(self, said: bytearray) -> bytearray:
+        return said.translate(None, self._fitting)
 
     def datagram(self, index: int) -> bytes:
         """Return one of the datagrams that were received last."""

@@ -459,6 +459,46 @@ class BatchPortTests(PathCase):
         self.assertEqual({Event.UNSENT: 2}, self.counted())
         self.assertEqual(6, self.edge.received)
 
+    def test_closed_within(self) -> None:
+        """Closed by a datagram, it takes no other one, and asks the system for none."""
+        device = self.device()
+        self.ask(device, register_peer())
+        self.clock.advance(30)
+        port = self.open_port
+        decide, receive, received = self.core.datagram, port._batch.receive, []
+
+        def close(message: Message, origin: Address) -> Any:
+            self.listeners.close()
+            return decide(message, origin)
+
+        self.core.datagram = close  # type: ignore[method-assign]
+        port._batch.receive = lambda: received.append(receive()) or received[-1]
+        question = software_update(20)
+        self.ask(device, question, *[register_peer()] * 10, *[question] * 60)
+        self.assertEqual(([mmsg.SLOTS], {}), (received, self.counted()))
+        self.assertFalse(self.is_online())
+
+    def test_port_0(self) -> None:
+        """Whoever claims to be at port 0 is not listened to, known or not."""
+        device = self.device()
+        self.ask(device, register_peer())
+        batch = self.open_port._batch
+        batch.source = lambda _index: (self.host, 0)
+        beats = [register_peer(serial=4), register_peer(serial=4)]
+        self.assertEqual([], self.ask(device, *beats))
+
+    def test_long_ids(self) -> None:
+        """Ids that differ at their end are different ids, also of one address."""
+        ids = [b"x" * 97 + b"%d" % n for n in range(3)]
+        device = self.client()
+        for peer_id in ids:
+            self.ask(device, register_pk(peer_id))
+        self.ask(device, *map(register_peer, ids))
+        self.clock.advance(30)
+        self.assertEqual([KNOWN] * 2, self.ask(device, *map(register_peer, ids[:2])))
+        online = [self.is_online(peer_id.decode()) for peer_id in ids]
+        self.assertEqual([True, True, False], online)
+
     def test_link_local(self) -> None:
         """An address with an interface is sent to there; unknown ones are refused."""
         with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as bound:

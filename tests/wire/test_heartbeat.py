@@ -54,6 +54,7 @@ class HeartbeatTests(SynchronousTestCase):
             b"\x32",
             b"\x32\x00",
             b"\x32\x02\x0a\x00",
+            b"\x32\x04\x0a\x00\x10\x03",
         )
         for datagram in others:
             self.assertIsNone(read_heartbeat(datagram), datagram)
