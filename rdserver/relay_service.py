@@ -26,7 +26,6 @@ from rdserver.relay.lists import AddressList
 from rdserver.relay.tickets import Tickets
 from rdserver.settings.config import Config
 from rdserver.sweeper import Sweeper
-from rdserver.transports import relay_splice
 from rdserver.transports.admission import Admission
 from rdserver.transports.listeners import Listeners, Wanted
 from rdserver.transports.relay_connection import RelayConnection
@@ -34,6 +33,7 @@ from rdserver.transports.relay_copy import CopyPath
 from rdserver.transports.relay_pacer import Pacer
 from rdserver.transports.relay_path import DataPath
 from rdserver.transports.relay_tcp import RelayFactory
+from rdserver.transports.splice_check import can_splice
 from rdserver.wire.address import is_loopback
 
 BLACKLIST_FILE = "blacklist.txt"
@@ -140,12 +140,17 @@ class RelayServer(MultiService):
 
     def _data_path(self, relay: Relay[RelayConnection]) -> DataPath:
         wanted = self._config.relay_path
-        if wanted == "splice" and not relay_splice.AVAILABLE:
-            raise ConfigError("relay-path: this system cannot splice; use auto or copy")
         pacer = Pacer(relay.total, self._reactor, relay.now)
-        if wanted == "copy" or not relay_splice.AVAILABLE:
+        if wanted == "copy":
             return CopyPath(pacer, relay.finish)
-        return relay_splice.SplicePath(self._reactor, pacer, relay.finish, relay.now)
+        if can_splice():
+            # Its very import needs what this system has and others have not.
+            from rdserver.transports.relay_splice import SplicePath
+
+            return SplicePath(self._reactor, pacer, relay.finish, relay.now)
+        if wanted == "splice":
+            raise ConfigError("relay-path: this system cannot splice; use auto or copy")
+        return CopyPath(pacer, relay.finish)
 
     async def _stop(self) -> None:
         self._console_port.close()

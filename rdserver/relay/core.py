@@ -87,6 +87,7 @@ class Relay(Generic[Leg]):
         self._asks_tickets = auth is RelayAuth.TICKET
         self._tickets = tickets
         self._limits = limits
+        self._single, self._slow = _session_rates(limits)
         self._sessions: dict[int, Session] = {}
         self._begun = 0
         self._finished = finished or SessionLog(now).write
@@ -112,6 +113,7 @@ class Relay(Generic[Leg]):
     @limits.setter
     def limits(self, limits: Limits) -> None:
         old, self._limits = self._limits, limits
+        self._single, self._slow = _session_rates(limits)
         if limits.total_bandwidth_mbit_per_s != old.total_bandwidth_mbit_per_s:
             self.total.set_rate(_rate(limits.total_bandwidth_mbit_per_s), self.now())
 
@@ -188,10 +190,8 @@ class Relay(Generic[Leg]):
 
     def _begin(self, first: Address, second: Address) -> Session:
         self._begun += 1
-        now_s, limits = self.now(), self._limits
-        single = _rate(limits.single_bandwidth_mbit_per_s)
-        slow = bits_per_s(limits.limit_speed_mbit_per_s)
-        meter = Meter(self.total, single, slow, now_s)
+        now_s = self.now()
+        meter = Meter(self.total, self._single, self._slow, now_s)
         session = Session(self._begun, first, second, meter, now_s)
         session.check_speed(self.blacklist, now_s)
         self._sessions[session.number] = session
@@ -214,3 +214,10 @@ class Relay(Generic[Leg]):
 
 def _rate(mbit_per_s: float | None) -> float | None:
     return None if mbit_per_s is None else bits_per_s(mbit_per_s)
+
+
+def _session_rates(limits: Limits) -> tuple[float | None, float]:
+    """Return the single and the slow rate, which all sessions can share."""
+    return _rate(limits.single_bandwidth_mbit_per_s), bits_per_s(
+        limits.limit_speed_mbit_per_s
+    )

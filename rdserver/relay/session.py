@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from rdserver.relay.limiter import Meter
@@ -17,20 +16,38 @@ class Listed(Protocol):
     def matches(self, host: str) -> bool: ...
 
 
-def _not_started(reason: EndReason) -> None:
-    """No data path has taken the session on yet."""
+class Carrier(Protocol):
+    """The part of a data path that moves a session's bytes."""
+
+    def end(self, reason: EndReason) -> None:
+        """End the session; what was read still leaves."""
+
+    def unsent_bytes(self) -> int:
+        """
+        Return how many bytes wait for a side that takes them more slowly than they come;
+        0 if none does.
+        """
 
 
-def _nothing_unsent() -> int:
-    """Nor has any been sent."""
-    return 0
+class NoCarrier:
+    """No data path has taken the session on yet, or all is over."""
+
+    def end(self, reason: EndReason) -> None:
+        """There is nothing to end."""
+
+    def unsent_bytes(self) -> int:
+        """Nothing was sent."""
+        return 0
+
+
+NO_CARRIER = NoCarrier()
 
 
 class Session:
     """
     Two connections that are one.
 
-    The data path owns *received*, *held*, *unsent* and *end*; everything else is judged
+    The data path owns *received*, *held* and *carrier*; everything else is judged
     once a second by :meth:`tick`, so that a chunk of data costs one addition here.
 
     :param number: its name inside this process.
@@ -38,9 +55,7 @@ class Session:
     :param second: address of the side that came to it.
     :ivar received: bytes from the first and from the second.
     :ivar held: how many directions the limiter keeps waiting.
-    :ivar unsent: returns how many bytes wait for a side that takes them more slowly than
-        they come; 0 if none does.
-    :ivar end: ends the session on the data path.
+    :ivar carrier: what moves the bytes.
 
     Source: protocol.md section 4.5.
     """
@@ -51,14 +66,13 @@ class Session:
         "_downgraded",
         "_seen_bytes",
         "_seen_unsent",
-        "end",
+        "carrier",
         "first",
         "held",
         "meter",
         "number",
         "received",
         "second",
-        "unsent",
         "usage",
     )
 
@@ -71,14 +85,17 @@ class Session:
         self.meter = meter
         self.received = [0, 0]
         self.held = 0
-        self.unsent: Callable[[], int] = _nothing_unsent
-        self.end: Callable[[EndReason], None] = _not_started
+        self.carrier: Carrier = NO_CARRIER
         self.usage = Usage(now_s)
         self._began_s = now_s
         self._active_s = now_s
         self._seen_bytes = 0
         self._seen_unsent = 0
         self._downgraded = False
+
+    def end(self, reason: EndReason) -> None:
+        """End the session on its data path."""
+        self.carrier.end(reason)
 
     def tick(
         self, now_s: float, limits: Limits, blacklist: Listed, blocklist: Listed
@@ -110,7 +127,7 @@ class Session:
         )
 
     def _is_silent(self, total_bytes: int, now_s: float) -> bool:
-        unsent = self.unsent()
+        unsent = self.carrier.unsent_bytes()
         is_moving = total_bytes != self._seen_bytes or unsent != self._seen_unsent
         # Data that the limiter keeps waiting was sent: that is no silence.
         if is_moving or self.held:

@@ -15,6 +15,9 @@ LEAST_BYTES = 64 * 1024
 """A smaller pipe is slower than copying."""
 
 MAX_IDLE = 64
+MAX_OPEN = 1024
+"""Readers that stall keep pipes; they must not take the descriptors of connections."""
+
 REFUSED_S = 1.0
 """How long none is asked for after one was refused: copying goes on meanwhile."""
 
@@ -33,14 +36,15 @@ class Pipes:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._idle: list[Pipe] = []
+        self._keeps = MAX_IDLE
         self._refused_until_s = float("-inf")
         self.open = 0
 
     def take(self) -> Pipe | None:
-        """Return an empty pipe, or None where the system gives no more."""
+        """Return an empty pipe, or None where there are no more."""
         if self._idle:
             return self._idle.pop()
-        if self._now() < self._refused_until_s:
+        if self.open >= MAX_OPEN or self._now() < self._refused_until_s:
             return None
         pipe = self._make()
         if pipe is None:
@@ -49,7 +53,7 @@ class Pipes:
 
     def give_back(self, pipe: Pipe) -> None:
         """Take an empty pipe back."""
-        if len(self._idle) < MAX_IDLE:
+        if len(self._idle) < self._keeps:
             self._idle.append(pipe)
         else:
             self.discard(pipe)
@@ -61,7 +65,8 @@ class Pipes:
             os.close(descriptor)
 
     def close(self) -> None:
-        """Close the idle ones."""
+        """Close the idle ones now, and what still comes back then."""
+        self._keeps = 0
         while self._idle:
             self.discard(self._idle.pop())
 

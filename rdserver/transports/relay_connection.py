@@ -22,8 +22,9 @@ from rdserver.relay.limits import (
 )
 from rdserver.relay.refusals import Refusal, RefusedError
 from rdserver.transports.detach import detach
+from rdserver.transports.lingering import Lingering
 from rdserver.transports.relay_deadlines import Deadlines
-from rdserver.transports.relay_path import DataPath
+from rdserver.transports.relay_path import DataPath, Detached
 from rdserver.transports.unsent import unsent_bytes
 from rdserver.wire import pb
 from rdserver.wire.address import Address
@@ -41,6 +42,14 @@ def _nothing() -> None:
 def _can_half_close(transport: object) -> bool:
     # Over TLS half a close would cut the encrypted stream in the middle of a record.
     return isinstance(transport, tcp.Connection)
+
+
+def _unsent_bytes(transport: object) -> int:
+    # Only a socket can tell; what lies over one, or replaces it, need not have one.
+    if not isinstance(transport, tcp.Connection):
+        return 0
+    buffered_bytes = len(transport.dataBuffer) - transport.offset
+    return buffered_bytes + unsent_bytes(transport.fileno())
 
 
 @implementer(IHalfCloseableProtocol)
@@ -65,10 +74,7 @@ class RelayConnection(Protocol):
         self._early = bytearray()
         self._received: Callable[[bytes], None] = self._receive_first_frame
         self._ended: Callable[[], None] = self.drop
-        self._give_up: Callable[[], None] = self._give_up_transport
-        self._detached: socket.socket | None = None
         self.ending = False
-        self._owed_bytes = 0
         self._gone = self._read_closed = self._write_closed = False
 
     def connectionMade(self) -> None:
@@ -134,25 +140,12 @@ class RelayConnection(Protocol):
         self._stop_deadlines()
         self._received, self._ended = received, ended
 
-    def detach(self, give_up: Callable[[], None]) -> socket.socket:
+    def detach(self) -> tuple[socket.socket, Shared]:
         """Take the socket out of Twisted; see :class:`PathEnd`."""
         self._stop_deadlines()
-        self._received, self._ended, self._give_up = _discard, _nothing, give_up
-        self._detached = detached = detach(self.transport)
-        del self.transport, self._decoder, self._request, self._early
-        return detached
-
-    def linger(self) -> None:
-        """The session is over, the socket not yet closed; see :class:`PathEnd`."""
-        self.ending = True
-        self._owed_bytes = self.unsent_bytes()
-        self._shared.linger.start(self)
-
-    def lost(self) -> None:
-        """The detached socket is closed; see :class:`PathEnd`."""
-        self.ending = self._gone = True
-        self._shared.linger.stop(self)
-        self._shared.gone(self)
+        self._received, self._ended = _discard, _nothing
+        self._shared.detached(self)
+        return detach(self.transport), self._shared
 
     def refuse(self, reason: Refusal) -> None:
         """Close without a word, and keep the reason."""
@@ -174,7 +167,6 @@ class RelayConnection(Protocol):
         """
         if not self._begin_end():
             return
-        self._owed_bytes = self.unsent_bytes()
         # With a paused producer still registered no close would ever finish.
         self.transport.unregisterProducer()
         if not _can_half_close(self.transport):
@@ -185,10 +177,8 @@ class RelayConnection(Protocol):
             self.transport.resumeProducing()
 
     def unsent_bytes(self) -> int:
-        """Return what the kernel still holds for the client; see :class:`PathEnd`."""
-        # Only a socket can tell; what lies over one, or replaces it, need not have one.
-        fileno = getattr(self._detached or self.transport, "fileno", None)
-        return 0 if fileno is None else unsent_bytes(fileno())
+        """Return what is still held for the client, here and in the kernel."""
+        return _unsent_bytes(self.transport)
 
     def _begin_end(self) -> bool:
         """Leave every table; return whether there is still a connection to close."""
@@ -202,19 +192,8 @@ class RelayConnection(Protocol):
             self._shared.linger.start(self)
         return not self._gone
 
-    def lingered(self) -> None:
-        """The time for an orderly end is over; a client that still takes gets more."""
-        owed_bytes, self._owed_bytes = self._owed_bytes, self.unsent_bytes()
-        if 0 < self._owed_bytes < owed_bytes:
-            self._shared.linger.start(self)
-        else:
-            self.give_up()
-
     def give_up(self) -> None:
         """The time for an orderly end is over."""
-        self._give_up()
-
-    def _give_up_transport(self) -> None:
         if self._write_closed:
             self.transport.loseConnection()  # the kernel still sends what it has
         else:
@@ -242,8 +221,9 @@ class RelayConnection(Protocol):
 
     def _stop_deadlines(self) -> None:
         shared = self._shared
-        for deadlines in (shared.first_frame, shared.ticket, shared.partner, shared.linger):
+        for deadlines in (shared.first_frame, shared.ticket, shared.partner):
             deadlines.stop(self)
+        shared.linger.stop(self)
 
 
 @frozen
@@ -253,6 +233,8 @@ class Shared:
 
     :ivar linger: from the end of a session, or a refusal, to the last resort.
     :ivar gone: told of each connection that is lost, once.
+    :ivar detached: told of each connection that leaves Twisted; what replaces it will be
+        gone in its place.
     """
 
     relay: Relay[RelayConnection]
@@ -260,5 +242,6 @@ class Shared:
     first_frame: Deadlines[RelayConnection]
     ticket: Deadlines[RelayConnection]
     partner: Deadlines[RelayConnection]
-    linger: Deadlines[RelayConnection]
-    gone: Callable[[RelayConnection], None]
+    linger: Lingering
+    gone: Callable[[Detached], None]
+    detached: Callable[[RelayConnection], None]

@@ -61,20 +61,19 @@ class _Pair:
         self._over = False
 
     def start(self) -> None:
-        self._session.end = self._end
-        self._session.unsent = self._unsent
+        self._session.carrier = self
         for flow in self._flows:
             flow.connect(self._one_ended)
         for flow in self._flows:
             flow.begin()
 
-    def _unsent(self) -> int:
-        return sum(flow.unsent() for flow in self._flows)
+    def unsent_bytes(self) -> int:
+        return sum(flow.unsent_bytes() for flow in self._flows)
 
     def _one_ended(self) -> None:
-        self._end(EndReason.CLOSED)
+        self.end(EndReason.CLOSED)
 
-    def _end(self, reason: EndReason) -> None:
+    def end(self, reason: EndReason) -> None:
         if self._over:
             return
         self._over = True
@@ -127,7 +126,7 @@ class _Flow:
         if self._session.meter.limited:
             self._pacer.moved(self, len(data))
 
-    def unsent(self) -> int:
+    def unsent_bytes(self) -> int:
         return self._sink.unsent_bytes() if self._full else 0
 
     def _read_on(self) -> None:

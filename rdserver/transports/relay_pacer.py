@@ -65,14 +65,21 @@ class Pacer:
             self._stop_serving()
 
     def _check(self, flow: Paced, last_bytes: int) -> None:
-        now_s = self._now()
-        if flow.meter.want(_ONE_READ_BYTES, now_s):
+        if flow.meter.want(_ONE_READ_BYTES, self._now()):
             self._release(flow)
-            return
+        else:
+            self.wait(flow, last_bytes)
+
+    def wait(self, flow: Paced, last_bytes: int) -> None:
+        """
+        Hold *flow*, which asked its meter before it read, and may not.
+
+        :param last_bytes: what it moved last: about what it will move in its turn.
+        """
         if flow not in self._held:
             self._held[flow] = last_bytes
             flow.hold()
-        wait_s = flow.meter.own_wait_s(now_s)
+        wait_s = flow.meter.own_wait_s(self._now())
         if wait_s:
             self._delays[flow] = self._clock.callLater(wait_s, self._own_wait_over, flow)
         else:

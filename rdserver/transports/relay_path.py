@@ -7,9 +7,29 @@ from socket import socket
 from typing import TYPE_CHECKING, Protocol
 
 from rdserver.relay.session import Session
+from rdserver.transports.lingering import Lingering, Owed
+from rdserver.wire.address import Address
 
 if TYPE_CHECKING:
     from twisted.internet.tcp import Server
+
+
+class Detached(Owed, Protocol):
+    """A connection that has left Twisted, as the relay's tables keep it."""
+
+    @property
+    def address(self) -> Address: ...
+
+
+class Farewell(Protocol):
+    """Where the end of detached connections is told."""
+
+    @property
+    def linger(self) -> Lingering:
+        """Those whose session is over; it gives up those that take too long."""
+
+    def gone(self, connection: Detached) -> None:
+        """Note that the socket is closed."""
 
 
 class PathEnd(Protocol):
@@ -32,22 +52,13 @@ class PathEnd(Protocol):
         after :meth:`finish`.
         """
 
-    def detach(self, give_up: Callable[[], None]) -> socket:
+    def detach(self) -> tuple[socket, Farewell]:
         """
         Take the socket out of Twisted: from now on the path reads, writes and closes it.
 
-        The transport must be :func:`rdserver.transports.detach.is_detachable`, and is
-        gone afterwards.  Instead of *ended* and :meth:`finish` there are now
-        :meth:`linger` and :meth:`lost`.
-
-        :param give_up: called when the time for an orderly end is over.
+        The transport must be :func:`rdserver.transports.detach.is_detachable`; it and
+        this are gone afterwards.
         """
-
-    def linger(self) -> None:
-        """Note that the session of a detached connection is over; a deadline is set."""
-
-    def lost(self) -> None:
-        """Note that a detached connection's socket is closed."""
 
     def finish(self) -> None:
         """
@@ -64,9 +75,9 @@ class DataPath(Protocol):
     """
     Moves bytes between two connections and keeps the session's books.
 
-    It counts what was received in ``session.received``, sets ``session.end`` and
-    ``session.unsent``, obeys ``session.meter``, and tells the relay once that the session
-    is finished.
+    It counts what was received in ``session.received``, puts the session's part of itself
+    in ``session.carrier``, obeys ``session.meter``, and tells the relay once that the
+    session is finished.
     """
 
     def begin(self, session: Session, first: PathEnd, second: PathEnd) -> None:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import select
 import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
-from rdserver.relay.session import Session
+from twisted.logger import Logger
+
+from rdserver.relay.session import NO_CARRIER, Session
 from rdserver.relay.usage import EndReason
 from rdserver.transports.detach import is_detachable
 from rdserver.transports.pipes import Pipes
 from rdserver.transports.relay_copy import CopyPath, Finished
 from rdserver.transports.relay_pacer import Pacer
-from rdserver.transports.relay_path import PathEnd
-from rdserver.transports.splice_flow import SpliceFlow, Tools
+from rdserver.transports.relay_path import Farewell, PathEnd
+from rdserver.transports.splice_flow import SpliceFlow
 from rdserver.transports.splice_loop import SpliceLoop
-
-AVAILABLE = hasattr(os, "splice") and hasattr(select, "epoll")
-"""Whether this system can splice at all; Linux can."""
+from rdserver.transports.splice_tools import Tools
 
 _RESET = struct.pack("ii", 1, 0)
 
@@ -31,7 +28,8 @@ class SplicePath:
     """
     Moves bytes between plain TCP connections without the reactor's help.
 
-    What is not plain TCP, or has bytes in Twisted's buffers, goes the plain way.
+    What is not plain TCP, or has bytes in Twisted's buffers, goes the plain way.  The
+    system must be able to do it: :func:`rdserver.transports.splice_check.can_splice`.
 
     :param reactor: an ``IReactorFDSet`` and ``IReactorTime``.
     :param pacer: holds what is over its limit.
@@ -55,7 +53,7 @@ class SplicePath:
     def begin(self, session: Session, first: PathEnd, second: PathEnd) -> None:
         """Take both connections over; see :class:`DataPath`."""
         if is_detachable(first.transport) and is_detachable(second.transport):
-            _Pair(session, first, second, self._tools, self._finished).start()
+            _Pair(session, self._tools, self._finished).start(first, second)
         else:
             self._copy.begin(session, first, second)
 
@@ -65,125 +63,133 @@ class SplicePath:
         self._pipes.close()
 
 
-class _End:
-    """
-    One of the two connections, out of Twisted.
-
-    :ivar heard_all: it has closed its side, or broke.
-    :ivar said_all: our side is closed: everything for it is with the kernel.
-    :ivar closed: its socket is gone.
-    """
-
-    __slots__ = ("closed", "connection", "heard_all", "said_all", "socket")
-
-    def __init__(self, connection: PathEnd, detached: socket.socket) -> None:
-        self.connection = connection
-        self.socket = detached
-        self.heard_all = self.said_all = self.closed = False
-
-
 class _Pair:
-    """The two directions of one session, which end together."""
+    """
+    The two directions of one session, which end together.
 
-    __slots__ = ("_ends", "_finished", "_flows", "_over", "_session", "_tools")
+    A connection is the source of one flow and the sink of the other.  In the tables of
+    those that are ending the flow *to* it stands for it.
+    """
 
-    def __init__(
-        self,
-        session: Session,
-        first: PathEnd,
-        second: PathEnd,
-        tools: Tools,
-        finished: Finished,
-    ) -> None:
+    __slots__ = ("_farewell", "_finished", "_flows", "_is_over", "_session", "_tools")
+
+    _log = Logger()
+    _farewell: Farewell
+
+    def __init__(self, session: Session, tools: Tools, finished: Finished) -> None:
         self._session = session
         self._tools = tools
         self._finished = finished
-        self._over = False
+        self._is_over = False
+        self._flows: tuple[SpliceFlow, ...] = ()
+
+    def start(self, first: PathEnd, second: PathEnd) -> None:
+        """Take both connections out of Twisted, and watch them."""
         early = first.take_early(), second.take_early()
-        self._ends = self._take_end(0, first), self._take_end(1, second)
-        self._flows = self._flow(0, early[0]), self._flow(1, early[1])
-
-    def _take_end(self, side: int, connection: PathEnd) -> _End:
-        return _End(connection, connection.detach(partial(self._give_up, side)))
-
-    def _flow(self, side: int, early: bytes) -> SpliceFlow:
-        return SpliceFlow(
-            self._tools,
-            self,
-            self._session,
-            side=side,
-            source=self._ends[side].socket,
-            sink=self._ends[1 - side].socket,
-            early=early,
+        (source, self._farewell), (sink, _) = first.detach(), second.detach()
+        self._flows = (
+            self._flow(0, source, sink, early[0]),
+            self._flow(1, sink, source, early[1]),
         )
+        self._session.carrier = self
+        try:
+            self._watch()
+        except OSError:  # the system watches no more descriptors
+            self._break_off()
 
-    def start(self) -> None:
-        self._session.end = self._end
-        self._session.unsent = self._unsent
-        for side, end in enumerate(self._ends):
-            flows = self._flows[side], self._flows[1 - side]
-            self._tools.loop.watch(end.socket.fileno(), *flows)
+    def _flow(
+        self, side: int, source: socket.socket, sink: socket.socket, early: bytes
+    ) -> SpliceFlow:
+        flow = SpliceFlow(
+            self._tools, self, self._session, side=side, source=source, sink=sink
+        )
+        flow.begin(early)
+        return flow
+
+    def _watch(self) -> None:
         for flow in self._flows:
-            self._tools.loop.queue(flow)
+            back = self._flows[1 - flow.side]
+            self._tools.loop.watch(flow.source.fileno(), flow, back)
+            if flow.stuck:
+                self._tools.loop.queue(flow)
 
-    def _unsent(self) -> int:
-        sinks = (self._ends[1 - flow.side] for flow in self._flows if flow.stuck)
-        return sum(sink.connection.unsent_bytes() for sink in sinks)
+    def unsent_bytes(self) -> int:
+        """For the session."""
+        return sum(flow.unsent_bytes() for flow in self._flows if flow.stuck)
 
     def source_ended(self, flow: SpliceFlow) -> None:
-        end = self._ends[flow.side]
-        end.heard_all = True
-        self._end(EndReason.CLOSED)
-        self._close_if_done(end)
+        flow.heard_all = True
+        self.end(EndReason.CLOSED)
+        self._close_if_done(self._flows[1 - flow.side])
 
     def source_broke(self, flow: SpliceFlow) -> None:
-        self._end(EndReason.CLOSED)
-        self._close(flow.side)
+        self.end(EndReason.CLOSED)
+        self._close(self._flows[1 - flow.side])
 
     def sink_broke(self, flow: SpliceFlow) -> None:
-        self._end(EndReason.CLOSED)
-        self._close(1 - flow.side)
+        """It may have closed in order, and answer with a reset: what it said counts."""
+        back = self._flows[1 - flow.side]
+        if self._is_over:
+            self._close(flow)
+            return
+        flow.drop()
+        flow.over = flow.said_all = True
+        back.readable = back.closing = True
+        self._tools.loop.queue(back)
 
     def flushed(self, flow: SpliceFlow) -> None:
-        end = self._ends[1 - flow.side]
-        if end.said_all or end.closed:
+        if flow.said_all:
             return
-        end.said_all = True
+        flow.said_all = True
         with suppress(OSError):  # it broke: reading says so too
-            end.socket.shutdown(socket.SHUT_WR)
-        self._close_if_done(end)
+            flow.sink.shutdown(socket.SHUT_WR)
+        self._close_if_done(flow)
 
-    def _end(self, reason: EndReason) -> None:
-        if self._over:
+    def failed(self, flow: SpliceFlow) -> None:
+        self._log.failure("bug in a session's data path")
+        self._break_off()
+
+    def end(self, reason: EndReason) -> None:
+        """Read no more; what was read still leaves."""
+        if self._is_over:
             return
-        self._over = True
+        self._is_over = True
         for flow in self._flows:
             flow.over = True
             self._tools.pacer.leave(flow)
             self._tools.loop.queue(flow)
         self._finished(self._session, reason)
-        for end in self._ends:
-            end.connection.linger()
+        for flow in self._flows:
+            self._farewell.linger.start(flow)
 
-    def _close_if_done(self, end: _End) -> None:
-        if end.heard_all and end.said_all:
-            self._close(self._ends.index(end))
+    def give_up(self, flow: SpliceFlow) -> None:
+        """Who did not take everything by now gets a reset."""
+        if not flow.said_all:
+            flow.sink.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._close(flow)
 
-    def _give_up(self, side: int) -> None:
-        """The last resort: whoever did not take everything by now gets a reset."""
-        end = self._ends[side]
-        if not end.closed and not end.said_all:
-            end.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self._end(EndReason.STOPPED)
-        self._close(side)
+    def _break_off(self) -> None:
+        self.end(EndReason.STOPPED)
+        for flow in self._flows:
+            self._close(flow)
 
-    def _close(self, side: int) -> None:
-        end = self._ends[side]
-        if end.closed:
+    def _close_if_done(self, flow: SpliceFlow) -> None:
+        if flow.said_all and self._flows[1 - flow.side].heard_all:
+            self._close(flow)
+
+    def _close(self, flow: SpliceFlow) -> None:
+        """Close the sink of *flow*."""
+        descriptor = flow.sink.fileno()
+        if descriptor < 0:
             return
-        end.closed = True
-        self._flows[1 - side].drop()
-        self._flows[side].readable = False
-        self._tools.loop.forget(end.socket.fileno())
-        end.socket.close()
-        end.connection.lost()
+        back = self._flows[1 - flow.side]
+        flow.drop()
+        flow.said_all = True
+        back.readable = False
+        self._tools.loop.forget(descriptor)
+        flow.sink.close()
+        self._farewell.linger.stop(flow)
+        if back.sink.fileno() < 0:
+            self._session.carrier = NO_CARRIER  # nothing here holds another any more
+            self._flows = ()
+        self._farewell.gone(flow)

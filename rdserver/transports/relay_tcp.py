@@ -13,11 +13,12 @@ from rdserver.relay.limits import FIRST_FRAME_S, LINGER_S, PARTNER_WAIT_S, TICKE
 from rdserver.relay.refusals import Refusal
 from rdserver.relay.usage import EndReason
 from rdserver.transports.admission import Admission
+from rdserver.transports.lingering import Lingering
 from rdserver.transports.relay_connection import RelayConnection, Shared
 from rdserver.transports.relay_copy import CopyPath
 from rdserver.transports.relay_deadlines import Deadlines
 from rdserver.transports.relay_pacer import Pacer
-from rdserver.transports.relay_path import DataPath
+from rdserver.transports.relay_path import DataPath, Detached
 from rdserver.wire.address import Address, v4_normalise
 
 FLUSH_S = 2.0
@@ -35,6 +36,7 @@ class RelayFactory(Factory):
 
     :param admission: how many connections there may be.
     :param path: moves the bytes after the pairing; copies if it is not given.
+    :ivar connections: how many connections there are, in whatever state.
     """
 
     noisy = False
@@ -50,6 +52,7 @@ class RelayFactory(Factory):
         self._admission = admission
         self._clock = clock
         self._connections: set[RelayConnection] = set()
+        self.connections = 0
         self._closing: Deferred[None] | None = None
         self._last_resort: IDelayedCall | None = None
         path = path or CopyPath(Pacer(relay.total, clock, relay.now), relay.finish)
@@ -59,8 +62,9 @@ class RelayFactory(Factory):
             first_frame=self._deadlines(FIRST_FRAME_S, Refusal.NO_FIRST_FRAME),
             ticket=self._deadlines(TICKET_WAIT_S, Refusal.NO_TICKET),
             partner=self._deadlines(PARTNER_WAIT_S, Refusal.NO_PARTNER),
-            linger=Deadlines(clock, relay.now, LINGER_S, RelayConnection.lingered),
-            gone=self._connection_gone,
+            linger=Lingering(clock, relay.now, LINGER_S),
+            gone=self._gone,
+            detached=self._connections.discard,
         )
 
     def _deadlines(self, timeout_s: float, reason: Refusal) -> Deadlines[RelayConnection]:
@@ -84,17 +88,14 @@ class RelayFactory(Factory):
             return None
         connection = RelayConnection(address, self._shared)
         self._connections.add(connection)
+        self.connections += 1
         return connection
 
-    def _connection_gone(self, connection: RelayConnection) -> None:
+    def _gone(self, connection: Detached) -> None:
         self._connections.discard(connection)
+        self.connections -= 1
         self._admission.leave(connection.address.host)
         self._finish_closing()
-
-    @property
-    def connections(self) -> int:
-        """How many connections there are, in whatever state."""
-        return len(self._connections)
 
     def close_all(self) -> Deferred[None]:
         """
@@ -108,18 +109,18 @@ class RelayFactory(Factory):
         for connection in [c for c in self._connections if not c.ending]:
             connection.drop()
         closing = self._closing
-        if self._connections:
+        if self.connections:
             self._last_resort = self._clock.callLater(FLUSH_S, self._give_up)
         self._finish_closing()
         return closing
 
     def _give_up(self) -> None:
         self._last_resort = None
-        for connection in list(self._connections):
+        for connection in {*self._connections, *self._shared.linger}:
             connection.give_up()
 
     def _finish_closing(self) -> None:
-        if self._closing is None or self._connections or self._closing.called:
+        if self._closing is None or self.connections or self._closing.called:
             return
         if self._last_resort is not None:
             self._last_resort.cancel()

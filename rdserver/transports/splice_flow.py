@@ -9,54 +9,23 @@ from then on the kernel moves it, socket to pipe to socket, and we never see the
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from socket import socket
-from typing import Protocol
 
 from rdserver.relay.limiter import Meter
 from rdserver.relay.session import Session
-from rdserver.transports.pipes import Pipe, Pipes
-from rdserver.transports.relay_pacer import Pacer
-from rdserver.transports.splice_loop import SpliceLoop
+from rdserver.transports.pipes import Pipe
+from rdserver.transports.splice_owner import Owner
+from rdserver.transports.splice_tools import BUFFER_BYTES, Tools
+from rdserver.transports.unsent import unsent_bytes
+from rdserver.wire.address import Address
 
 CHUNK_BYTES = 128 * 1024
 """Most that one turn moves: some ten microseconds, which is how long others wait."""
 
-BUFFER_BYTES = 64 * 1024
 STICKY_BYTES = 8192
 """After a burst of this size the next one is spliced from its start."""
 
 _MODE = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
-
-
-class Tools:
-    """What all flows share: the loop, the pipes, the limits and one buffer."""
-
-    def __init__(
-        self, loop: SpliceLoop, pipes: Pipes, pacer: Pacer, now: Callable[[], float]
-    ) -> None:
-        self.loop = loop
-        self.pipes = pipes
-        self.pacer = pacer
-        self.now = now
-        self.buffer = bytearray(BUFFER_BYTES)
-        self.view = memoryview(self.buffer)
-
-
-class Owner(Protocol):
-    """Who decides what the news of a flow mean."""
-
-    def source_ended(self, flow: SpliceFlow) -> None:
-        """The source has closed its side, and everything from it was read."""
-
-    def source_broke(self, flow: SpliceFlow) -> None:
-        """The source cannot be read any more."""
-
-    def sink_broke(self, flow: SpliceFlow) -> None:
-        """The sink takes nothing any more."""
-
-    def flushed(self, flow: SpliceFlow) -> None:
-        """After :attr:`SpliceFlow.over`: the sink has got everything."""
 
 
 class SpliceFlow:
@@ -68,31 +37,34 @@ class SpliceFlow:
     it is.
 
     :param side: whose bytes these are in the session's books, 0 or 1.
-    :param early: bytes that were read before the socket came here; they go first.
-    :ivar closing, queued, readable, stuck: see :class:`rdserver.transports.splice_loop.Flow`.
-    :ivar over: the session has ended: what was read is still flushed, what comes is not
-        wanted any more.
+    :ivar closing, queued, readable, stuck: see
+        :class:`rdserver.transports.splice_loop.Flow`.
+    :ivar over: nothing more is wanted from the source: what was read is still flushed,
+        what comes is thrown away.
+    :ivar heard_all: the source has closed its side; for the owner.
+    :ivar said_all: the sink has got everything, and our side is closed; for the owner.
     """
 
     __slots__ = (
         "_bulk",
         "_burst_bytes",
-        "_from",
         "_held",
         "_in_pipe",
+        "_last_bytes",
         "_left",
         "_owner",
         "_pipe",
-        "_recv_into",
-        "_send",
-        "_to",
         "_tools",
         "closing",
+        "heard_all",
         "over",
         "queued",
         "readable",
+        "said_all",
         "session",
         "side",
+        "sink",
+        "source",
         "stuck",
     )
 
@@ -105,27 +77,33 @@ class SpliceFlow:
         side: int,
         source: socket,
         sink: socket,
-        early: bytes,
     ) -> None:
         self._tools = tools
         self._owner = owner
+        self.session = session
         self.side = side
-        self._from, self._recv_into = source.fileno(), source.recv_into
-        self._to, self._send = sink.fileno(), sink.send
-        self._left = early
+        self.source = source
+        self.sink = sink
+        self._left = b""
         self._pipe: Pipe | None = None
         self._in_pipe = 0
         self._bulk = False
         self._burst_bytes = 0
+        self._last_bytes = 0
         self._held = False
-        self.session = session
-        self.stuck = bool(early)
+        self.stuck = False
         self.queued = False
-        self.readable = True
+        self.readable = False
         self.closing = False
         self.over = False
-        if early:
-            self._account(len(early))
+        self.heard_all = False
+        self.said_all = False
+
+    def begin(self, early: bytes) -> None:
+        """Send *early*, which was read before the socket came here, first of all."""
+        self._left = early
+        self.stuck = bool(early)
+        self._account(len(early))
 
     @property
     def meter(self) -> Meter:
@@ -138,35 +116,40 @@ class SpliceFlow:
         self.session.held += 1
 
     def release(self) -> None:
-        """Go on reading."""
+        """Go on reading, now: who waits behind it goes by what it has moved."""
         self._held = False
         self.session.held -= 1
-        self._tools.loop.queue(self)
+        if not self.queued:
+            self.turn()
 
     def turn(self) -> None:
         """Move at most one chunk."""
-        if self.stuck and not self._flush():
-            return
-        if self.over:
-            self._wind_up()
-        elif self.readable and not self._held:
-            want = self._allowed() if self.session.meter.limited else CHUNK_BYTES
-            if self._bulk:
-                self._splice(want)
-            elif want:
-                self._copy(want)
+        try:
+            if self.stuck and not self._flush():
+                return
+            if self.over:
+                self._wind_up()
+            elif self.readable and not self._held:
+                self._move()
+        except Exception:
+            self._owner.failed(self)
 
-    def _allowed(self) -> int:
-        """Return how much may be read now; with 0 the pacer will call again."""
-        want = self.session.meter.want(CHUNK_BYTES, self._tools.now())
-        if not want:
-            self._tools.pacer.moved(self, 0)
-        return want
+    def _move(self) -> None:
+        meter, want = self.session.meter, CHUNK_BYTES
+        if meter.limited:
+            want = meter.want(CHUNK_BYTES, self._tools.now())
+            if not want:
+                self._tools.pacer.wait(self, self._last_bytes)
+                return
+        if self._bulk:
+            self._splice(want)
+        else:
+            self._copy(want)
 
     def _copy(self, want: int) -> None:
         tools = self._tools
         size = self._receive(min(want, BUFFER_BYTES))
-        if size is None:
+        if not size:
             return
         self._account(size)
         if size < BUFFER_BYTES and size < want and not self.closing:
@@ -180,25 +163,24 @@ class SpliceFlow:
             self._left = bytes(tools.view[sent:size])
             self.stuck = True
 
-    def _receive(self, size: int) -> int | None:
-        """Return how much was read into the shared buffer; None if it was nothing."""
+    def _receive(self, size: int) -> int:
+        """Return how much was read into the shared buffer."""
         try:
-            received = self._recv_into(self._tools.buffer, size)
+            received = self.source.recv_into(self._tools.buffer, size)
         except BlockingIOError:
             self.readable = False
-            return None
+            return 0
         except OSError:
             self._owner.source_broke(self)
-            return None
-        if received:
-            return received
-        self.readable = False
-        self._owner.source_ended(self)
-        return None
+            return 0
+        if not received:
+            self.readable = False
+            self._owner.source_ended(self)
+        return received
 
     def _try_send(self, data: memoryview | bytes) -> int:
         try:
-            return self._send(data)
+            return self.sink.send(data)
         except BlockingIOError:
             return 0
         except OSError:
@@ -206,8 +188,6 @@ class SpliceFlow:
             return len(data)
 
     def _splice(self, want: int) -> None:
-        if not want:
-            return
         pipe = self._tools.pipes.take()
         if pipe is None:
             self._copy(want)
@@ -225,17 +205,17 @@ class SpliceFlow:
         """Splice from the source; with 0 the pipe has been given back."""
         size = -1
         try:
-            size = os.splice(self._from, pipe[1], want, flags=_MODE)
+            size = os.splice(self.source.fileno(), pipe[1], want, flags=_MODE)
         except BlockingIOError:
             self.readable = False
             self._bulk = self._burst_bytes >= STICKY_BYTES
-            self._burst_bytes = size = 0
+            self._burst_bytes = 0
         except OSError:
             self._owner.source_broke(self)
         if size > 0:
             return size
         self._tools.pipes.give_back(pipe)
-        if size == 0 and self.readable:
+        if size == 0:
             self.readable = False
             self._owner.source_ended(self)
         return 0
@@ -247,17 +227,18 @@ class SpliceFlow:
             self._left = self._left[sent:]
             if self._left:
                 return False
-        if self._in_pipe:
+        if self._pipe is not None:
             return self._empty_pipe()
         self.stuck = False
         return True
 
     def _empty_pipe(self) -> bool:
         pipe = self._pipe
-        if pipe is None:
-            return True
+        assert pipe is not None
         try:
-            self._in_pipe -= os.splice(pipe[0], self._to, self._in_pipe, flags=_MODE)
+            self._in_pipe -= os.splice(
+                pipe[0], self.sink.fileno(), self._in_pipe, flags=_MODE
+            )
         except BlockingIOError:
             return False
         except OSError:
@@ -276,6 +257,15 @@ class SpliceFlow:
         if self.readable and self._receive(BUFFER_BYTES):
             self._tools.loop.queue(self)
 
+    @property
+    def address(self) -> Address:
+        """The sink's client."""
+        return self.session.first if self.side else self.session.second
+
+    def give_up(self) -> None:
+        """The time for the sink to take everything is over."""
+        self._owner.give_up(self)
+
     def drop(self) -> None:
         """Forget what the sink did not take: it is gone."""
         if self._pipe is not None:
@@ -285,8 +275,13 @@ class SpliceFlow:
         self._left = b""
         self.stuck = False
 
+    def unsent_bytes(self) -> int:
+        """Return how much of what was read the sink's client has not taken yet."""
+        return len(self._left) + self._in_pipe + unsent_bytes(self.sink.fileno())
+
     def _account(self, size: int) -> None:
         session = self.session
         session.received[self.side] += size
         if session.meter.limited:
-            self._tools.pacer.moved(self, size)
+            session.meter.pay(size)
+            self._last_bytes = size

@@ -60,8 +60,9 @@ class SpliceLoop:
         self._reactor = reactor
         self._now = now
         self._epoll = select.epoll()
-        self._from: dict[int, Flow] = {}
-        self._to: dict[int, Flow] = {}
+        # By descriptor: small numbers, which the system gives again and again.
+        self._reading: list[Flow | None] = []
+        self._writing: list[Flow | None] = []
         self._queue: deque[Flow] = deque()
         self._again: IDelayedCall | None = None
         self._running = False
@@ -71,10 +72,16 @@ class SpliceLoop:
         """
         Give turns to *reads* when *descriptor* can be read, and to *writes* when it takes
         bytes again.  What it can do already is reported too.
+
+        :raises OSError: the system watches no more.
         """
-        self._from[descriptor] = reads
-        self._to[descriptor] = writes
         self._epoll.register(descriptor, _INTEREST)
+        missing = descriptor + 1 - len(self._reading)
+        if missing > 0:
+            self._reading.extend([None] * missing)
+            self._writing.extend([None] * missing)
+        self._reading[descriptor] = reads
+        self._writing[descriptor] = writes
 
     def forget(self, descriptor: int) -> None:
         """
@@ -82,8 +89,8 @@ class SpliceLoop:
 
         Closing alone would not do while a duplicate of it lives.
         """
-        if self._from.pop(descriptor, None) is not None:
-            del self._to[descriptor]
+        if descriptor < len(self._reading) and self._reading[descriptor] is not None:
+            self._reading[descriptor] = self._writing[descriptor] = None
             self._epoll.unregister(descriptor)
 
     def queue(self, flow: Flow) -> None:
@@ -91,7 +98,11 @@ class SpliceLoop:
         if not flow.queued:
             flow.queued = True
             self._queue.append(flow)
-        if not self._running and self._again is None:
+        if not self._running:
+            self._go_on_later()
+
+    def _go_on_later(self) -> None:
+        if self._again is None and not self._epoll.closed:
             self._again = self._reactor.callLater(0, self._go_on)
 
     def _go_on(self) -> None:
@@ -101,29 +112,28 @@ class SpliceLoop:
     def doRead(self) -> None:  # noqa: N802 - Twisted's name
         """Serve events and turns for one slice of time."""
         self._running = True
-        try:
-            self._serve(self._now() + SLICE_S)
-        finally:
-            self._running = False
-        if self._queue and self._again is None:
-            self._again = self._reactor.callLater(0, self._go_on)
+        self._serve(self._now() + SLICE_S)
+        self._running = False
+        if self._queue:
+            self._go_on_later()
 
     def _serve(self, until_s: float) -> None:
-        poll, queue, now = self._epoll.poll, self._queue, self._now
-        while True:
-            for descriptor, events in poll(0, _EVENTS):
-                if events & _OUT:
-                    flow = self._to.get(descriptor)
-                    if flow is not None and flow.stuck and not flow.queued:
-                        flow.turn()
-                if events & _TO_READ:
-                    flow = self._from.get(descriptor)
-                    if flow is not None:
-                        flow.readable = True
-                        if events & _ENDED:
-                            flow.closing = True
-                        if not (flow.queued or flow.stuck):
-                            flow.turn()
+        epoll, queue, now = self._epoll, self._queue, self._now
+        reading, writing = self._reading, self._writing
+        # Closed by what a turn brings about: the last connection of a server that stops.
+        while not epoll.closed:
+            for descriptor, events in epoll.poll(0, _EVENTS):
+                flow = writing[descriptor]
+                if events & _OUT and flow is not None and flow.stuck and not flow.queued:
+                    flow.turn()
+                flow = reading[descriptor]
+                if flow is None or not events & _TO_READ:
+                    continue
+                flow.readable = True
+                if events & _ENDED:
+                    flow.closing = True
+                if not (flow.queued or flow.stuck):
+                    flow.turn()
             if not queue:
                 return
             flow = queue.popleft()
@@ -138,6 +148,7 @@ class SpliceLoop:
         if self._again is not None:
             self._again.cancel()
             self._again = None
+        self._queue.clear()
         self._epoll.close()
 
     def fileno(self) -> int:

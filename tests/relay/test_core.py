@@ -15,6 +15,7 @@ from rdserver.relay.tickets import TTL_S, Tickets
 from rdserver.relay.usage import EndReason, SessionRecord
 from rdserver.wire import pb
 from rdserver.wire.address import Address
+from tests.relay.carrier import FakeCarrier
 
 
 class Leg:
@@ -116,15 +117,15 @@ class OpenTests(RelayCase):
 
     def test_sweep_ends_sessions(self) -> None:
         """A sweep ends what must end, on its data path, and leaves the others."""
-        ended: list[EndReason] = []
-        self.pair().end = ended.append
+        carrier = FakeCarrier()
+        self.pair().carrier = carrier
         self.clock.advance(30)
-        self.pair().end = ended.append
+        self.pair().carrier = carrier
         self.relay.sweep()
-        self.assertEqual([], ended)
+        self.assertEqual([], carrier.ended)
         self.clock.advance(1)
         self.relay.sweep()
-        self.assertEqual([EndReason.SILENT], ended)
+        self.assertEqual([EndReason.SILENT], carrier.ended)
 
     def test_blacklisted(self) -> None:
         """The session of a blacklisted address is slow from its beginning."""

@@ -13,6 +13,7 @@ from rdserver.relay.session import Session
 from rdserver.relay.total import Total
 from rdserver.relay.usage import EndReason, SessionLog, SessionRecord, Usage, usage_lines
 from rdserver.wire.address import Address
+from tests.relay.carrier import FakeCarrier
 
 FIRST = Address("192.0.2.1", 5001)
 SECOND = Address("198.51.100.2", 5002)
@@ -77,11 +78,12 @@ class SilenceTests(SessionCase):
 
     def test_slow_reader_is_not_silent(self) -> None:
         """Who takes what was sent is there, however long nothing new is read for it."""
-        unsent = [4_000_000]
-        self.session.unsent = lambda: unsent[0]
+        carrier = FakeCarrier()
+        self.session.carrier = carrier
+        carrier.unsent = 4_000_000
         for _ in range(5):
             self.assertIsNone(self.tick(30))
-            unsent[0] -= 1
+            carrier.unsent -= 1
         self.assertIsNone(self.tick(30))
         self.assertEqual(EndReason.SILENT, self.tick(31))
 

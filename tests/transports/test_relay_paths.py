@@ -1,0 +1,54 @@
+"""Both data paths keep the one contract."""
+
+from __future__ import annotations
+
+from tests.transports import path_contract as contract
+from tests.transports.path_case import Copies, Splices
+
+
+class CopyBytesTests(Copies, contract.BytesContract):
+    pass
+
+
+class SpliceBytesTests(Splices, contract.BytesContract):
+    pass
+
+
+class CopyPressureTests(Copies, contract.PressureContract):
+    pass
+
+
+class SplicePressureTests(Splices, contract.PressureContract):
+    pass
+
+
+class CopyEndTests(Copies, contract.EndContract):
+    pass
+
+
+class SpliceEndTests(Splices, contract.EndContract):
+    pass
+
+
+class CopyFullTests(Copies, contract.FullContract):
+    pass
+
+
+class SpliceFullTests(Splices, contract.FullContract):
+    pass
+
+
+class CopyInterleavingTests(Copies, contract.InterleavingContract):
+    pass
+
+
+class SpliceInterleavingTests(Splices, contract.InterleavingContract):
+    pass
+
+
+class CopyBrokenTests(Copies, contract.BrokenContract):
+    pass
+
+
+class SpliceBrokenTests(Splices, contract.BrokenContract):
+    pass
