@@ -72,7 +72,7 @@ class RendezvousDatagrams(DatagramProtocol):
         self._notices.count(Event.UNSENT, refused)
 
     def report_bug(self, failure: Failure) -> None:
-        """Log what should never happen; it costs one message, never the port."""
+        """Log what should never happen; it costs what came with it, never the port."""
         self._outlet.report_bug(failure)
 
     def send(self, data: bytes, to: Address) -> None:

@@ -82,8 +82,11 @@ class BatchPort:
         """Serve what has come, but only so much that others have their turn."""
         for _ in range(_BATCHES_A_TURN):
             count = self._batch.receive()
-            if count:
+            try:
                 self._serve(self._batch.keys(count))
+            except Exception:
+                # Twisted would stop reading from a descriptor that raises.
+                self._protocol.report_bug(Failure())
             if count < mmsg.SLOTS or not self._is_open:
                 return
 
@@ -113,13 +116,8 @@ class BatchPort:
             self._protocol.answered(end - first, refused)
 
     def _give(self, index: int) -> None:
-        """Let the protocol receive a datagram.  Nobody else may stop our reading."""
-        try:
-            self._protocol.datagramReceived(
-                self._batch.datagram(index), self._batch.source(index)
-            )
-        except Exception:
-            self._protocol.report_bug(Failure())
+        datagram, source = self._batch.datagram(index), self._batch.source(index)
+        self._protocol.datagramReceived(datagram, source)
 
     def write(self, data: bytes, to: tuple[str, int]) -> None:
         """

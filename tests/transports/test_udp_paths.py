@@ -478,12 +478,27 @@ class BatchPortTests(PathCase):
         self.assertEqual(([mmsg.SLOTS], {}), (received, self.counted()))
         self.assertFalse(self.is_online())
 
+    def test_bug_of_its_own(self) -> None:
+        """It is logged, and the port is read on."""
+        device = self.device()
+        recognise = self.rooms.heartbeats.recognise
+
+        def fail(_keys: Any, _first: int) -> int:
+            raise IndexError
+
+        self.rooms.heartbeats.recognise = fail  # type: ignore[method-assign]
+        self.assertEqual([], self.ask(device, register_peer()))
+        self.rooms.heartbeats.recognise = recognise  # type: ignore[method-assign]
+        self.assertEqual([KNOWN], self.ask(device, register_peer()))
+        self.assertEqual({Event.BUG: 1}, self.counted())
+
     def test_port_0(self) -> None:
         """Whoever claims to be at port 0 is not listened to, known or not."""
         device = self.device()
         self.ask(device, register_peer())
         batch = self.open_port._batch
         batch.source = lambda _index: (self.host, 0)
+        self.clock.advance(20)  # from now on it may move to another port
         beats = [register_peer(serial=4), register_peer(serial=4)]
         self.assertEqual([], self.ask(device, *beats))
 
