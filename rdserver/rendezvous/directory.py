@@ -24,8 +24,14 @@ MAX_UNKNOWN = 2_000
 Also, of any ids, how many it may wait for at once: a fifth of MAX_LOOKUPS.
 """
 
-# Whoever was refused gets so many more each second.  Storage answers some 20 000.
+MAX_UNKNOWN_OF_ALL = 20_000
+"""Ids that nobody has, which all together may ask for in a row."""
+
+# So many more come back each second.  A lookup takes 50 us; 1000 of them take a
+# twentieth of the time in which devices are answered.
 _UNKNOWN_PER_S = 50.0
+_UNKNOWN_OF_ALL_PER_S = 1000.0
+_ALL = ""
 
 
 class Stranger(Exception):  # noqa: N818 - it says who asks, and that is the error
@@ -40,9 +46,10 @@ class Directory:
     has to register anew (protocol.md section 3.18 no. 6).
 
     Random ids cannot keep storage busy: one that it does not know is remembered for a
-    while, and only so many of them are looked up for one address.  An id that storage
-    knows costs its asker nothing: any number of devices behind one address may return
-    at once.
+    while, and only so many of them are looked up for one address, and for all.  Beyond
+    that whoever is not in memory must register, which is another limit's matter.  An id
+    that storage knows costs its asker nothing: any number of devices behind one address
+    may return at once.
 
     :param now: monotonic clock, in seconds.
     """
@@ -62,6 +69,7 @@ class Directory:
         # Apart: whoever sends heartbeats in the name of an address that is not his
         # must not keep those who live there from proving themselves.
         self._askers = RateLimit(now, MAX_UNKNOWN, _UNKNOWN_PER_S)
+        self._all_askers = RateLimit(now, MAX_UNKNOWN_OF_ALL, _UNKNOWN_OF_ALL_PER_S)
         self._claimers = RateLimit(now, MAX_UNKNOWN, _UNKNOWN_PER_S)
 
     def get(self, peer_id: str) -> Peer | None:
@@ -77,7 +85,7 @@ class Directory:
         """
         if peer_id in self._misses:
             return True
-        if not self._askers.is_exhausted(host):
+        if not (self._askers.is_exhausted(host) or self._all_askers.is_exhausted(_ALL)):
             return False
         self._notices.count(Event.STRANGER)
         return True
@@ -98,6 +106,7 @@ class Directory:
             return None
         found = await self._look_up(peer_id, host, self._askers)
         if found is None:
+            self._all_askers.admit(_ALL)
             self._misses.add(peer_id)
         return found
 
@@ -148,6 +157,7 @@ class Directory:
         """Forget ids that were missing, and who asked for them."""
         self._misses.sweep()
         self._askers.sweep()
+        self._all_askers.sweep()
         self._claimers.sweep()
 
 

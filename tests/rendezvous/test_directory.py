@@ -14,7 +14,13 @@ from rdserver.errors import StorageError
 from rdserver.notices import Notices
 from rdserver.presence.interface import Peer
 from rdserver.presence.memory import MemoryPresence
-from rdserver.rendezvous.directory import MAX_LOOKUPS, MAX_UNKNOWN, Directory, Stranger
+from rdserver.rendezvous.directory import (
+    MAX_LOOKUPS,
+    MAX_UNKNOWN,
+    MAX_UNKNOWN_OF_ALL,
+    Directory,
+    Stranger,
+)
 from rdserver.rendezvous.events import Event
 from rdserver.storage.interface import StoredPeer
 from tests.rendezvous.fixture import (
@@ -241,6 +247,20 @@ class StrangerTests(DirectoryCase):
         self.assertEqual(STORED, peer.stored)
         self.assertIs(peer, self.successResultOf(self.find(host=STRANGER.host)))
 
+    def test_many_strangers(self) -> None:
+        """All have 20 000 looked up, then a thousand a second; a device can still prove."""
+        self.successResultOf(self.store.save(STORED))
+        for lookup in self.find_many(MAX_UNKNOWN_OF_ALL):
+            self.assertIsNone(self.successResultOf(lookup))
+        self.store.asked.clear()
+        self.assertTrue(self.directory.is_missing(BOB_ID, BOB.host))
+        self.assertIsNone(self.successResultOf(self.find()))
+        self.assertEqual([], self.store.asked)
+        self.assertIsNotNone(self.successResultOf(self.find_claimed()))
+        self.clock.advance(1)
+        self.find_many(2000, MAX_UNKNOWN_OF_ALL)
+        self.assertEqual(1 + 1000, len(self.store.asked))
+
     def test_claims(self) -> None:
         """Heartbeats sent in its name do not keep an address from registering."""
         self.exhaust(self.find)
@@ -278,5 +298,7 @@ class StrangerTests(DirectoryCase):
         self.successResultOf(self.find_claimed("another"))
         self.clock.advance(60)
         self.directory.sweep()
-        tables = self.directory._misses, self.directory._askers, self.directory._claimers
+        directory = self.directory
+        tables = directory._misses, directory._askers, directory._claimers
         self.assertEqual([0, 0, 0], [len(table) for table in tables])
+        self.assertEqual(0, len(directory._all_askers))
