@@ -4,14 +4,15 @@ A listening port that answers short requests itself, with one read and one write
 Most connections to the ID server's ports ask one question (NAT test, who is online) or
 none at all (latency probes), and are gone.  For those a protocol, a transport and their
 timers would cost more than the answer.  Every other connection is handed to Twisted with
-what it said so far.
+what it said so far, and nothing of it is decided here.
 """
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -25,31 +26,41 @@ from rdserver.rendezvous.effects import Answer, Stream
 from rdserver.rendezvous.events import Event
 from rdserver.transports.admission import Admission
 from rdserver.transports.relay_deadlines import Deadlines
-from rdserver.transports.tcp import FRAME_S, Door, RendezvousFactory
+from rdserver.transports.tcp import FRAME_S, Door, RendezvousFactory, RendezvousStream
 from rdserver.wire import pb
 from rdserver.wire.address import Address, v4_normalise
-from rdserver.wire.framing import FrameDecoder, encode_frame
+from rdserver.wire.framing import encode_frame, sole_frame
 
 AVAILABLE = hasattr(select, "epoll")
 
 QUICK = frozenset({"test_nat_request", "online_request"})
 """Kinds of messages that are always answered at once, and then the connection is closed."""
 
-_READ_BYTES = 4096
-_ACCEPTS = 64
-_EVENTS = 256
-_REST_S = 1.0
+READ_BYTES = 4096
+"""A longer request is handed to Twisted; nearly none is a tenth of it."""
+
+ACCEPTS = 64
+"""In one turn, as is the next; then the reactor serves others."""
+
+EVENTS = 256
+
+REST_S = 1.0
 """How long no connection is accepted after one could not be (no descriptors left)."""
 
 
 class _Caller:
-    """A connection that has said nothing whole yet."""
+    """
+    A connection that nobody has answered yet.
 
-    __slots__ = ("address", "socket")
+    :ivar since_s: when we began to wait for what it says, if we had to.
+    """
+
+    __slots__ = ("address", "since_s", "socket")
 
     def __init__(self, accepted: socket.socket, address: Address) -> None:
         self.socket = accepted
         self.address = address
+        self.since_s: float | None = None
 
 
 class _Handover:
@@ -57,9 +68,9 @@ class _Handover:
 
     def __init__(self, factory: RendezvousFactory) -> None:
         self._factory = factory
-        self.protocol: Any = None
+        self.protocol: RendezvousStream | None = None
 
-    def buildProtocol(self, addr: Any) -> Any:
+    def buildProtocol(self, addr: Any) -> RendezvousStream | None:
         self.protocol = self._factory.buildProtocol(addr)
         return self.protocol
 
@@ -69,8 +80,12 @@ class QuickPort:
     """
     Accepts, and answers what can be answered at once.
 
+    Accepted sockets stay blocking, to save a call to the system for each: whatever is
+    done to one must say MSG_DONTWAIT.
+
     :param listener: bound and listening; this makes a duplicate.
     :param factory: makes the protocols of all other connections.
+    :param admission: the factory's.
     :param reactor: an ``IReactorFDSet``, ``IReactorSocket`` and ``IReactorTime``.
     :param now: monotonic clock, in seconds.
     """
@@ -92,9 +107,10 @@ class QuickPort:
         self._factory = factory
         self._admission = admission
         self._reactor = reactor
+        self._now = now
         self._notices = notices
-        self._callers: dict[int, _Caller] = {}
-        self._silent: Deadlines[_Caller] = Deadlines(reactor, now, FRAME_S, self._close)
+        self._waiting: dict[int, _Caller] = {}
+        self._silent: Deadlines[_Caller] = Deadlines(reactor, now, FRAME_S, self._end)
         self._resting: IDelayedCall | None = None
         self._epoll = select.epoll()
         self._epoll.register(self._listener, select.EPOLLIN)
@@ -102,99 +118,131 @@ class QuickPort:
 
     def doRead(self) -> None:  # noqa: N802 - Twisted's name
         """Serve who is there."""
-        listening = self._listener.fileno()
-        for descriptor, _events in self._epoll.poll(0, _EVENTS):
-            if descriptor == listening:
+        for descriptor, _events in self._epoll.poll(0, EVENTS):
+            caller = self._waiting.get(descriptor)
+            if caller is None:  # it is the listening socket's
                 self._accept_some()
-                continue
-            caller = self._callers.get(descriptor)
-            if caller is not None:
+            else:
                 self._serve(caller)
 
     def _accept_some(self) -> None:
-        for _ in range(_ACCEPTS):
+        """Let callers in, then serve them: most have said something by then."""
+        callers = []
+        for _ in range(ACCEPTS):
             try:
-                accepted, address = self._listener.accept()
-            except (BlockingIOError, ConnectionAbortedError):
-                return
-            except OSError:  # without a rest it would be tried again and again at once
-                self._rest()
-                return
-            self._take(accepted, Address(v4_normalise(address[0]), address[1]))
+                accepted, peer = self._listener.accept()
+            except BlockingIOError:
+                break
+            except (ConnectionAbortedError, PermissionError):  # that one; others wait
+                continue
+            except OSError as e:
+                self._rest(e)
+                break
+            caller = _Caller(accepted, Address(v4_normalise(peer[0]), peer[1]))
+            if self._is_admitted(caller):
+                callers.append(caller)
+        for caller in callers:
+            self._serve(caller)
 
-    def _take(self, accepted: socket.socket, address: Address) -> None:
-        if not self._admission.enter(address.host):
-            self._notices.warn(
-                Event.CONNECTION_REFUSED,
-                "too many connections from {remote}",
-                remote=address.host,
-            )
-            accepted.close()
-            return
-        accepted.setblocking(False)
-        caller = _Caller(accepted, address)
-        self._callers[accepted.fileno()] = caller
-        self._epoll.register(accepted, select.EPOLLIN)
-        self._silent.start(caller)
+    def _is_admitted(self, caller: _Caller) -> bool:
+        if self._admission.enter(caller.address.host):
+            return True
+        self._notices.warn(
+            Event.CONNECTION_REFUSED,
+            "too many connections from {remote}",
+            remote=caller.address.host,
+        )
+        caller.socket.close()
+        return False
 
     def _serve(self, caller: _Caller) -> None:
+        """Read once; if something was said, that is the end of the caller here."""
         try:
-            data = caller.socket.recv(_READ_BYTES)
+            data = caller.socket.recv(READ_BYTES, socket.MSG_DONTWAIT)
         except BlockingIOError:
+            self._wait_for(caller)
             return
         except OSError:
-            data = b""
-        answer = self._answer(data, caller.address) if data else b""
+            data = b""  # it has gone
+        self._forget(caller)
+        try:
+            if data:
+                self._reply(caller, data)
+        except Exception:
+            self._notices.error(
+                Event.BUG, "a message was not answered", log_failure=Failure()
+            )
+        finally:
+            caller.socket.close()
+
+    def _wait_for(self, caller: _Caller) -> None:
+        if caller.since_s is not None:  # it was called for nothing
+            return
+        caller.since_s = self._now()
+        self._waiting[caller.socket.fileno()] = caller
+        self._epoll.register(caller.socket, select.EPOLLIN)
+        self._silent.start(caller)
+
+    def _reply(self, caller: _Caller, data: bytes) -> None:
+        answer = self._answer(data, caller.address)
         if answer is None:
             self._hand_over(caller, data)
-            return
-        with suppress(OSError):  # it has gone; a socket this new has room for any answer
-            caller.socket.send(answer)
-        self._close(caller)
+        elif answer:
+            with suppress(OSError):  # it has gone; for any answer a new socket has room
+                # Answer and end leave together in one packet: half the work.
+                caller.socket.send(answer, socket.MSG_DONTWAIT | socket.MSG_MORE)
+                caller.socket.shutdown(socket.SHUT_WR)
 
     def _answer(self, data: bytes, address: Address) -> bytes | None:
         """Return what to say to *data*, or None if that is not for here."""
+        frame = sole_frame(data)
+        if frame is None:
+            return None
         try:
-            frame = next(FrameDecoder(self._door.max_frame_bytes).feed(data), None)
-            if frame is None:
-                return None
             message = pb.decode(frame)
-            if message.WhichOneof("union") not in QUICK:
-                return None
-            outcome = self._door.decide(message, Stream(0, address))
         except ProtocolError:
             return None  # who it is handed to refuses it, and counts
-        if not isinstance(outcome, Sequence):  # no quick kind asks storage
+        if message.WhichOneof("union") not in QUICK:
+            return None
+        outcome = self._door.decide(message, Stream(0, address))
+        if not isinstance(outcome, (tuple, list)):  # no quick kind asks storage
             raise TypeError(f"{message.WhichOneof('union')} is not answered at once")
         answers = [effect.message for effect in outcome if isinstance(effect, Answer)]
-        return b"".join(encode_frame(pb.encode(answer)) for answer in answers)
+        return b"".join([encode_frame(pb.encode(answer)) for answer in answers])
 
     def _hand_over(self, caller: _Caller, data: bytes) -> None:
+        now = self._now()
+        waited_s = now - (now if caller.since_s is None else caller.since_s)
         handover = _Handover(self._factory)
-        self._forget(caller)
-        self._reactor.adoptStreamConnection(
-            caller.socket.fileno(), caller.socket.family, handover
-        )
-        caller.socket.close()  # the reactor has its own duplicate
+        family = caller.socket.family
+        try:  # the reactor makes a duplicate of the socket
+            self._reactor.adoptStreamConnection(caller.socket.fileno(), family, handover)
+        except OSError as e:
+            if e.errno != errno.ENOTCONN:  # it has not gone: we have no descriptor left
+                self._rest(e)
+            return
         if handover.protocol is not None:
-            handover.protocol.dataReceived(data)
+            handover.protocol.take_over(data, waited_s)
 
     def _forget(self, caller: _Caller) -> None:
-        self._silent.stop(caller)
-        del self._callers[caller.socket.fileno()]
-        self._epoll.unregister(caller.socket)
         self._admission.leave(caller.address.host)
+        if caller.since_s is not None:
+            del self._waiting[caller.socket.fileno()]
+            self._epoll.unregister(caller.socket)
+            self._silent.stop(caller)
 
-    def _close(self, caller: _Caller) -> None:
+    def _end(self, caller: _Caller) -> None:
         self._forget(caller)
         caller.socket.close()
 
-    def _rest(self) -> None:
+    def _rest(self, why: OSError) -> None:
+        """Accept nothing for a while: it would be tried again and again at once."""
         self._notices.error(
-            Event.CONNECTION_REFUSED, "no descriptors left: no connection can be accepted"
+            Event.CONNECTION_REFUSED, "no connection can be accepted: {why}", why=str(why)
         )
-        self._epoll.unregister(self._listener)
-        self._resting = self._reactor.callLater(_REST_S, self._resume)
+        if self._resting is None:
+            self._epoll.unregister(self._listener)
+            self._resting = self._reactor.callLater(REST_S, self._resume)
 
     def _resume(self) -> None:
         self._resting = None
@@ -202,12 +250,14 @@ class QuickPort:
 
     def stopListening(self) -> None:
         """Close the port, and the connections that have said nothing yet."""
+        if self._epoll.closed:
+            return
         self._reactor.removeReader(self)
         if self._resting is not None:
             self._resting.cancel()
             self._resting = None
-        for caller in list(self._callers.values()):
-            self._close(caller)
+        for caller in list(self._waiting.values()):
+            self._end(caller)
         self._epoll.close()
         self._listener.close()
 
@@ -220,4 +270,5 @@ class QuickPort:
         return "quick"
 
     def connectionLost(self, reason: Failure) -> None:
-        """For the reactor, which is ending."""
+        """Close: the reactor ends."""
+        self.stopListening()

@@ -107,6 +107,13 @@ class RendezvousStream(Protocol, TimeoutMixin):
         self.transport.registerProducer(self, True)
         self.setTimeout(FRAME_S)
 
+    def take_over(self, data: bytes, waited_s: float) -> None:
+        """Go on with a connection that has said *data* in its first *waited_s* seconds."""
+        if waited_s:
+            self.setTimeout(None)  # see finish()
+            self.setTimeout(max(FRAME_S - waited_s, 0.0))
+        self.dataReceived(data)
+
     def dataReceived(self, data: bytes) -> None:
         if self._state is _State.OPEN:
             frames = self._decoder.feed(data)
@@ -126,7 +133,7 @@ class RendezvousStream(Protocol, TimeoutMixin):
             self._bug(Failure())
 
     def _take(self, frame: bytes) -> None:
-        self.resetTimeout()
+        self.setTimeout(FRAME_S)
         message = pb.decode(frame)
         settled = self._outlet.settle(self._door.decide(message, self._stream))
         if settled is not None:

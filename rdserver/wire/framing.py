@@ -28,6 +28,20 @@ def encode_frame(payload: bytes) -> bytes:
     return (size << 2 | extra).to_bytes(extra + 1, "little") + payload
 
 
+def sole_frame(data: bytes) -> bytes | None:
+    """
+    Return the payload if *data* is one whole frame and nothing else, else None.
+
+    Nearly all that clients say fits one frame and comes in one segment.
+
+    :param data: at least one byte.
+    """
+    head = (data[0] & 3) + 1
+    size = int.from_bytes(data[:head], "little") >> 2
+    # Where the header itself is not whole, this cannot be equal.
+    return data[head:] if len(data) == head + size else None
+
+
 class FrameDecoder:
     """
     Cuts a byte stream back into frames.

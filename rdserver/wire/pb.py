@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from operator import attrgetter
+from typing import Any
 
 from google.protobuf.message import DecodeError
 
@@ -132,8 +133,11 @@ def decode(data: bytes) -> RendezvousMessage:
     kind = message.WhichOneof("union")
     if kind is None or consumed not in (None, len(data)):
         raise ProtocolError("not a RendezvousMessage, or one without a member")
-    for text_of in _TEXTS_OF.get(kind, ()):
-        _check_text(text_of(getattr(message, kind)))
+    try:
+        for text_of in _TEXTS_OF.get(kind, ()):
+            _decode_text(text_of(getattr(message, kind)))
+    except UnicodeDecodeError as e:
+        raise ProtocolError("text that is not UTF-8") from e
     return message
 
 
@@ -147,13 +151,15 @@ def text(value: bytes) -> str:
     return value.decode()
 
 
-def _check_text(value: object) -> None:
+def _decode_text(value: Any) -> None:
+    """
+    Decode a field, each of a repeated one, or both texts of each header entry.
+
+    :raises UnicodeDecodeError: one is not UTF-8.
+    """
     if isinstance(value, bytes):
-        try:
-            value.decode()
-        except UnicodeDecodeError as e:
-            raise ProtocolError("text that is not UTF-8") from e
-    else:
-        for item in value:  # type: ignore[attr-defined]  # a repeated field
-            for part in (item,) if isinstance(item, bytes) else (item.name, item.value):
-                _check_text(part)
+        value.decode()
+        return
+    for item in value:
+        for part in (item,) if isinstance(item, bytes) else (item.name, item.value):
+            part.decode()

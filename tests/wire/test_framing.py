@@ -7,7 +7,7 @@ import random
 from twisted.trial.unittest import SynchronousTestCase
 
 from rdserver.errors import ProtocolError
-from rdserver.wire.framing import MAX_PAYLOAD_BYTES, FrameDecoder, encode_frame
+from rdserver.wire.framing import MAX_PAYLOAD_BYTES, FrameDecoder, encode_frame, sole_frame
 from tests.vectors import VECTORS
 
 MIB = 1 << 20
@@ -230,3 +230,23 @@ class BufferTests(SynchronousTestCase):
         decoder = FrameDecoder(MAX_PAYLOAD_BYTES)
         self.assertEqual([], list(decoder.feed(b"\xff\xff\xff\xff")))
         self.assertEqual(b"\xff\xff\xff\xff", decoder.take_rest())
+
+
+class SoleFrameTests(SynchronousTestCase):
+    def test_whole(self) -> None:
+        """One whole frame is its payload, whatever the size of its header."""
+        for size in (0, 1, 63, 64, 16383, 16384, 4194304):
+            payload = bytes(size)
+            self.assertEqual(payload, sole_frame(encode_frame(payload)))
+        self.assertEqual(b"hello", sole_frame(bytes.fromhex("1700000068656c6c6f")))
+
+    def test_not_one(self) -> None:
+        """A part of a frame is not one, nor is more than one."""
+        for size in (1, 64, 16384, 4194304):
+            frame = encode_frame(bytes(size))
+            for end in (1, 2, 3, 4, len(frame) - 1):
+                if end < len(frame):
+                    self.assertIsNone(sole_frame(frame[:end]), (size, end))
+            self.assertIsNone(sole_frame(frame + b"\0"))
+        for header in ("01", "02", "03", "0300", "030000", "ffffffff"):
+            self.assertIsNone(sole_frame(bytes.fromhex(header)))
