@@ -18,20 +18,17 @@ MAX_ID_BYTES = 100
 MAX_LOOKUPS = 10_000
 """Lookups under way at once."""
 
-MAX_UNKNOWN = 2_000
-"""Ids that nobody has, which one address may ask for in a row.
+MAX_UNKNOWN = 1_000
+"""Ids that nobody has, which one address may ask for in a row."""
 
-Also, of any ids, how many it may wait for at once: a fifth of MAX_LOOKUPS.
-"""
-
-MAX_UNKNOWN_OF_ALL = 20_000
+MAX_UNKNOWN_OF_ALL = 5_000
 """Ids that nobody has, which all together may ask for in a row."""
 
-# So many more come back each second.  A lookup takes 50 us; 1000 of them take a
-# twentieth of the time in which devices are answered.
-_UNKNOWN_PER_S = 50.0
-_UNKNOWN_OF_ALL_PER_S = 1000.0
-_ALL = ""
+# So many more come back each second.  A lookup takes 50 us of the time in which devices
+# are answered: 500 take a fortieth of it.
+_UNKNOWN_PER_S = 20.0
+_UNKNOWN_OF_ALL_PER_S = 500.0
+_ALL = ""  # instead of an address
 
 
 class Stranger(Exception):  # noqa: N818 - it says who asks, and that is the error
@@ -85,7 +82,7 @@ class Directory:
         """
         if peer_id in self._misses:
             return True
-        if not (self._askers.is_exhausted(host) or self._all_askers.is_exhausted(_ALL)):
+        if not (self._all_askers.is_exhausted(_ALL) or self._askers.is_exhausted(host)):
             return False
         self._notices.count(Event.STRANGER)
         return True
@@ -104,10 +101,11 @@ class Directory:
             return known
         if self.is_missing(peer_id, host):
             return None
-        found = await self._look_up(peer_id, host, self._askers)
+        found = await self._look_up(peer_id)
         if found is None:
-            self._all_askers.admit(_ALL)
             self._misses.add(peer_id)
+            self._askers.charge(host)
+            self._all_askers.charge(_ALL)
         return found
 
     async def find_claimed(self, peer_id: str, host: str) -> Peer | None:
@@ -124,18 +122,15 @@ class Directory:
             self._notices.count(Event.STRANGER)
             raise Stranger
         self._misses.discard(peer_id)
-        return await self._look_up(peer_id, host, self._claimers)
+        found = await self._look_up(peer_id)
+        if found is None:
+            self._claimers.charge(host)
+        return found
 
-    async def _look_up(self, peer_id: str, host: str, limit: RateLimit) -> Peer | None:
-        limit.admit(host)
-        try:
-            stored = await self._ask(peer_id)
-        except StorageError:
-            limit.give_back(host)
-            raise
+    async def _look_up(self, peer_id: str) -> Peer | None:
+        stored = await self._ask(peer_id)
         if stored is None:
             return self._presence.get(peer_id)  # it may have registered meanwhile
-        limit.give_back(host)
         return self._presence.remember(stored)
 
     async def _ask(self, peer_id: str) -> StoredPeer | None:

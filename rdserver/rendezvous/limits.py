@@ -152,36 +152,38 @@ class RateLimit:
 
     def admit(self, host: str) -> bool:
         """Take one token of *host*; return whether there was one."""
-        now, key = self._now(), address_bucket(host)
-        tokens, since = self._tokens.pop(key, (self._burst, now))
-        tokens = min(self._burst, tokens + (now - since) * self._per_s)
+        key = address_bucket(host)
+        tokens = self._count(key)
         admitted = tokens >= 1
-        self._tokens[key] = (tokens - admitted, now)
-        if len(self._tokens) > self._max:
-            self._tokens.popitem(last=False)
+        self._keep(key, tokens - admitted)
         return admitted
 
     def is_exhausted(self, host: str) -> bool:
-        """Return whether :meth:`admit` would refuse *host* now; nothing is taken."""
-        taken = self._tokens.get(address_bucket(host))
-        if taken is None:
-            return False
-        tokens, since = taken
-        return tokens + (self._now() - since) * self._per_s < 1
+        """Return whether *host* has no token now; none is taken."""
+        return self._count(address_bucket(host)) < 1
 
-    def give_back(self, host: str) -> None:
-        """Return the token that *host* took; it should not have cost one."""
+    def charge(self, host: str) -> None:
+        """Take one token of *host*, there or not; it may end up owing some."""
         key = address_bucket(host)
-        taken = self._tokens.get(key)
-        if taken is not None:
-            self._tokens[key] = (min(self._burst, taken[0] + 1), taken[1])
+        self._keep(key, self._count(key) - 1)
+
+    def _count(self, key: str) -> float:
+        now = self._now()
+        tokens, since = self._tokens.get(key, (self._burst, now))
+        return min(self._burst, tokens + (now - since) * self._per_s)
+
+    def _keep(self, key: str, tokens: float) -> None:
+        self._tokens[key] = (tokens, self._now())
+        self._tokens.move_to_end(key)
+        if len(self._tokens) > self._max:
+            self._tokens.popitem(last=False)
 
     def sweep(self) -> None:
         """Forget whoever has all tokens back; the oldest use comes first."""
         full_s = self._burst / self._per_s
         while self._tokens:
             key, (_tokens, since) = next(iter(self._tokens.items()))
-            if self._now() - since < full_s:
+            if self._now() - since < full_s or self._count(key) < self._burst:
                 return
             del self._tokens[key]
 

@@ -155,18 +155,25 @@ class RateLimitTests(SynchronousTestCase):
         self.limit.sweep()
         self.assertEqual(0, len(self.limit))
 
-    def test_given_back(self) -> None:
-        """What is given back can be taken again, but no more than was there at first."""
-        self.assertEqual(3, self.admitted(ONE, 4))
-        self.limit.give_back(ONE)
+    def test_charged(self) -> None:
+        """One can owe tokens, and has none before they have come back."""
+        for _ in range(5):
+            self.limit.charge(ONE)
+        self.clock.advance(1.4)
+        self.assertTrue(self.limit.is_exhausted(ONE))
+        self.assertEqual(0, self.admitted(ONE, 1))
+        self.clock.advance(0.1)
         self.assertEqual(1, self.admitted(ONE, 2))
-        for _ in range(10):
-            self.limit.give_back(ONE)
-        self.assertEqual(3, self.admitted(ONE, 5))
 
-    def test_given_back_late(self) -> None:
-        """For an address that is forgotten meanwhile nothing is kept."""
-        self.limit.give_back(ONE)
+    def test_sweep_of_debts(self) -> None:
+        """Who owes tokens is not forgotten before all have come back."""
+        for _ in range(5):
+            self.limit.charge(ONE)
+        self.clock.advance(2.4)
+        self.limit.sweep()
+        self.assertEqual(1, len(self.limit))
+        self.clock.advance(0.1)
+        self.limit.sweep()
         self.assertEqual(0, len(self.limit))
 
     def test_exhausted(self) -> None:
