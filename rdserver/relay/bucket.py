@@ -30,10 +30,20 @@ class Bucket:
 
     def level(self, now_s: float) -> float:
         """Return the tokens there are; below zero they are owed."""
-        gained = (now_s - self._at_s) * self.rate
-        self._level = min(self._level + gained, self.rate * self._burst_s)
+        level = self._level + (now_s - self._at_s) * self.rate
+        most = self.rate * self._burst_s
         self._at_s = now_s
-        return self._level
+        self._level = level = most if level > most else level
+        return level
+
+    def grant(self, now_s: float) -> float:
+        """
+        Return the tokens that who does not wait may take at once.
+
+        They are never less than what is worth while to move: the rest is owed.
+        """
+        level = self.level(now_s)
+        return level if level >= QUANTUM_BITS else max(level, self._enough())
 
     def pay(self, tokens: float) -> None:
         """Take *tokens* out, more than there are if need be."""
@@ -46,6 +56,8 @@ class Bucket:
 
     def wait_s(self, now_s: float) -> float:
         """Return how long until it is worth while to move something; 0.0 is now."""
-        enough = min(QUANTUM_BITS, self.rate * self._burst_s) / 2
-        missing = enough - self.level(now_s)
+        missing = self._enough() - self.level(now_s)
         return 0.0 if missing <= 0 else max(missing / self.rate, SHORTEST_WAIT_S)
+
+    def _enough(self) -> float:
+        return min(QUANTUM_BITS, self.rate * self._burst_s) / 2

@@ -67,6 +67,21 @@ class Meter:
             size_bytes = min(size_bytes, int(bucket.level(now_s) / 8))
         return size_bytes
 
+    def grant(self, size_bytes: int, now_s: float) -> int:
+        """
+        Return how many of *size_bytes* who does not wait may move at once.
+
+        It is never nothing, so that a click passes at once; what is too much is owed, and
+        to be waited for afterwards.  If it is *size_bytes* no limit is near.
+        """
+        bits = 8.0 * size_bytes
+        own, total = self._own, self._total.bucket
+        if own is not None:
+            bits = min(bits, own.grant(now_s))
+        if total is not None:
+            bits = min(bits, total.grant(now_s))
+        return int(bits / 8)
+
     def own_wait_s(self, now_s: float) -> float:
         """Return how long the session's own limit makes it wait; 0.0 is not at all."""
         return 0.0 if self._own is None else self._own.wait_s(now_s)

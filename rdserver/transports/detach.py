@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+from socket import SocketType, socket
 
 from twisted.internet import tcp
 
@@ -17,9 +17,12 @@ def is_detachable(transport: object) -> bool:
     )
 
 
-def detach(transport: tcp.Server) -> socket.socket:
+def detach(transport: tcp.Server) -> SocketType:
     """
     Return the socket of a detachable *transport*, which is dead afterwards.
+
+    It is non-blocking, and of the plain kind below ``socket.socket``: half as large, and
+    nothing for the garbage collector.
 
     This does what ``Connection.connectionLost`` does, less telling the protocol and less
     closing.  The public way, a duplicate of the descriptor and ``abortConnection``, makes
@@ -29,6 +32,8 @@ def detach(transport: tcp.Server) -> socket.socket:
     transport.stopWriting()
     transport.connected = False
     transport.disconnected = True
-    detached: socket.socket = transport.socket
+    old: socket = transport.socket
     del transport.protocol, transport.socket, transport.fileno
+    detached = SocketType(old.family, old.type, old.proto, old.detach())
+    detached.setblocking(False)
     return detached

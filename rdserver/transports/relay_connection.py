@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
+from socket import SocketType
 
 from attrs import frozen
 from twisted.internet import tcp
@@ -140,7 +140,7 @@ class RelayConnection(Protocol):
         self._stop_deadlines()
         self._received, self._ended = received, ended
 
-    def detach(self) -> tuple[socket.socket, Shared]:
+    def detach(self) -> tuple[SocketType, Shared]:
         """Take the socket out of Twisted; see :class:`PathEnd`."""
         self._stop_deadlines()
         self._received, self._ended = _discard, _nothing

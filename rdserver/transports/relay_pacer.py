@@ -65,34 +65,39 @@ class Pacer:
             self._stop_serving()
 
     def _check(self, flow: Paced, last_bytes: int) -> None:
-        if flow.meter.want(_ONE_READ_BYTES, self._now()):
-            self._release(flow)
-        else:
-            self.wait(flow, last_bytes)
-
-    def wait(self, flow: Paced, last_bytes: int) -> None:
-        """
-        Hold *flow*, which asked its meter before it read, and may not.
-
-        :param last_bytes: what it moved last: about what it will move in its turn.
-        """
-        if flow not in self._held:
-            self._held[flow] = last_bytes
-            flow.hold()
-        wait_s = flow.meter.own_wait_s(self._now())
+        now_s = self._now()
+        if flow.meter.want(_ONE_READ_BYTES, now_s):
+            return
+        self._held[flow] = last_bytes
+        flow.hold()
+        wait_s = flow.meter.own_wait_s(now_s)
         if wait_s:
             self._delays[flow] = self._clock.callLater(wait_s, self._own_wait_over, flow)
         else:
-            self._total.join(flow, flow.meter, 8.0 * last_bytes)
-            self._serve_later()
+            self._stand_in_line(flow)
+
+    def _stand_in_line(self, flow: Paced) -> None:
+        self._total.join(flow, flow.meter, 8.0 * self._held[flow])
+        self._serve_later()
 
     def _release(self, flow: Paced) -> None:
-        if self._held.pop(flow, None) is not None:
-            flow.release()
+        del self._held[flow]
+        flow.release()
 
     def _own_wait_over(self, flow: Paced) -> None:
+        # Not asked again: if the session's other direction was faster each time, this one
+        # would never have its turn.  What it moves too much it waits for afterwards.
         del self._delays[flow]
-        self._check(flow, self._held[flow])
+        if self._total_allows():
+            self._release(flow)
+        else:
+            self._stand_in_line(flow)
+
+    def _total_allows(self) -> bool:
+        bucket = self._total.bucket
+        if bucket is None:
+            return True
+        return not len(self._total) and not bucket.wait_s(self._now())
 
     def _serve(self) -> None:
         self._serving = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from socket import socket
+from socket import SocketType
 from typing import TYPE_CHECKING, Protocol
 
 from rdserver.relay.session import Session
@@ -52,7 +52,7 @@ class PathEnd(Protocol):
         after :meth:`finish`.
         """
 
-    def detach(self) -> tuple[socket, Farewell]:
+    def detach(self) -> tuple[SocketType, Farewell]:
         """
         Take the socket out of Twisted: from now on the path reads, writes and closes it.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from socket import SHUT_WR, SO_LINGER, SOL_SOCKET, SocketType
 from typing import Any
 
 from twisted.logger import Logger
@@ -98,7 +98,7 @@ class _Pair:
             self._break_off()
 
     def _flow(
-        self, side: int, source: socket.socket, sink: socket.socket, early: bytes
+        self, side: int, source: SocketType, sink: SocketType, early: bytes
     ) -> SpliceFlow:
         flow = SpliceFlow(
             self._tools, self, self._session, side=side, source=source, sink=sink
@@ -142,7 +142,7 @@ class _Pair:
             return
         flow.said_all = True
         with suppress(OSError):  # it broke: reading says so too
-            flow.sink.shutdown(socket.SHUT_WR)
+            flow.sink.shutdown(SHUT_WR)
         self._close_if_done(flow)
 
     def failed(self, flow: SpliceFlow) -> None:
@@ -165,7 +165,7 @@ class _Pair:
     def give_up(self, flow: SpliceFlow) -> None:
         """Who did not take everything by now gets a reset."""
         if not flow.said_all:
-            flow.sink.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            flow.sink.setsockopt(SOL_SOCKET, SO_LINGER, _RESET)
         self._close(flow)
 
     def _break_off(self) -> None:

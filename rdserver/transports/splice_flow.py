@@ -9,7 +9,7 @@ from then on the kernel moves it, socket to pipe to socket, and we never see the
 from __future__ import annotations
 
 import os
-from socket import socket
+from socket import SocketType
 
 from rdserver.relay.limiter import Meter
 from rdserver.relay.session import Session
@@ -19,8 +19,8 @@ from rdserver.transports.splice_tools import BUFFER_BYTES, Tools
 from rdserver.transports.unsent import unsent_bytes
 from rdserver.wire.address import Address
 
-CHUNK_BYTES = 128 * 1024
-"""Most that one turn moves: some ten microseconds, which is how long others wait."""
+CHUNK_BYTES = 256 * 1024
+"""Most that one turn moves: some tens of microseconds, which is how long others wait."""
 
 STICKY_BYTES = 8192
 """After a burst of this size the next one is spliced from its start."""
@@ -50,8 +50,8 @@ class SpliceFlow:
         "_burst_bytes",
         "_held",
         "_in_pipe",
-        "_last_bytes",
         "_left",
+        "_near_limit",
         "_owner",
         "_pipe",
         "_tools",
@@ -75,8 +75,8 @@ class SpliceFlow:
         session: Session,
         *,
         side: int,
-        source: socket,
-        sink: socket,
+        source: SocketType,
+        sink: SocketType,
     ) -> None:
         self._tools = tools
         self._owner = owner
@@ -89,7 +89,7 @@ class SpliceFlow:
         self._in_pipe = 0
         self._bulk = False
         self._burst_bytes = 0
-        self._last_bytes = 0
+        self._near_limit = True
         self._held = False
         self.stuck = False
         self.queued = False
@@ -137,10 +137,8 @@ class SpliceFlow:
     def _move(self) -> None:
         meter, want = self.session.meter, CHUNK_BYTES
         if meter.limited:
-            want = meter.want(CHUNK_BYTES, self._tools.now())
-            if not want:
-                self._tools.pacer.wait(self, self._last_bytes)
-                return
+            want = meter.grant(CHUNK_BYTES, self._tools.now())
+            self._near_limit = want < CHUNK_BYTES
         if self._bulk:
             self._splice(want)
         else:
@@ -243,7 +241,7 @@ class SpliceFlow:
             return False
         except OSError:
             self._owner.sink_broke(self)
-            return False
+            return not self.stuck
         if self._in_pipe:
             self._tools.loop.queue(self)  # not full for sure: only EAGAIN arms the edge
             return False
@@ -282,6 +280,9 @@ class SpliceFlow:
     def _account(self, size: int) -> None:
         session = self.session
         session.received[self.side] += size
-        if session.meter.limited:
+        if not session.meter.limited:
+            return
+        if self._near_limit:
+            self._tools.pacer.moved(self, size)
+        else:
             session.meter.pay(size)
-            self._last_bytes = size

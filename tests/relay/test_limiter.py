@@ -94,6 +94,17 @@ class MeterTests(SynchronousTestCase):
         meter = self.meter(total=FAST, single=4e6)
         self.assertEqual(int(4e6 * BURST_S / 8), meter.want(10**6, 1.0))
 
+    def test_granted(self) -> None:
+        """Who does not wait gets what there is, and never less than is worth while."""
+        for limits in ({"single": FAST}, {"total": FAST}, {"single": FAST, "total": FAST}):
+            meter = self.meter(**limits)
+            self.assertEqual(QUANTUM_BITS // 16, meter.grant(10**6, 0.0))
+            self.assertEqual(1000, meter.grant(1000, 0.0))
+            self.assertEqual(int(FAST * BURST_S / 8), meter.grant(10**6, 1.0))
+            meter.pay(10**6)
+            self.assertEqual(QUANTUM_BITS // 16, meter.grant(10**6, 1.0))
+        self.assertEqual(10**6, self.meter().grant(10**6, 0.0))
+
     def test_slowed_down(self) -> None:
         """A slowed session has the slow limit until it is not slowed any more."""
         meter = self.meter()

@@ -399,6 +399,16 @@ class FullContract(PathCase):
         second.close()
         self.assert_over(EndReason.CLOSED)
 
+    def test_both_leave_when_full(self) -> None:
+        """What one had still to get hides from nobody that the other has left too."""
+        first, second = self.stall()
+        self.session.end(EndReason.STOPPED)
+        self.settle()
+        first.close()
+        self.settle()
+        second.reset()
+        self.assert_over(EndReason.STOPPED)
+
     def test_deadline(self) -> None:
         """Who takes nothing until the deadline gets a reset, the other an orderly end."""
         first, second = self.stall()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.transports import path_contract as contract
+from tests.transports import path_limits as limits
 from tests.transports.path_case import Copies, Splices
 
 
@@ -51,4 +52,28 @@ class CopyBrokenTests(Copies, contract.BrokenContract):
 
 
 class SpliceBrokenTests(Splices, contract.BrokenContract):
+    pass
+
+
+class CopySingleLimitTests(Copies, limits.SingleLimitContract):
+    pass
+
+
+class SpliceSingleLimitTests(Splices, limits.SingleLimitContract):
+    pass
+
+
+class CopySlowTests(Copies, limits.SlowContract):
+    pass
+
+
+class SpliceSlowTests(Splices, limits.SlowContract):
+    pass
+
+
+class CopyTotalLimitTests(Copies, limits.TotalLimitContract):
+    pass
+
+
+class SpliceTotalLimitTests(Splices, limits.TotalLimitContract):
     pass
