@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import resource
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,10 @@ from rdserver.settings.config import Config
 from rdserver.settings.options import ProgramOptions
 from rdserver.transports.local import primary_address
 from rdserver.wire.address import Address
+
+# After each system call of ours the storage thread may be at work, and keep it for so
+# long; Python's own 5 ms would be the latency of heartbeats while devices are loaded.
+_SWITCH_S = 0.0005
 
 
 class Server(MultiService):
@@ -64,6 +69,7 @@ class Server(MultiService):
 
     def startService(self) -> None:
         _raise_descriptor_limit()
+        sys.setswitchinterval(_SWITCH_S)
         for warning in (*self._config.warnings, *_doubts(self._config)):
             self._log.warn("{line}", line=warning)
         with self._refusing():

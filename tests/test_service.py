@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -50,6 +51,7 @@ class ServiceCase(SynchronousTestCase):
         self.threads = set(threading.enumerate())
         self.patch(service.resource, "setrlimit", lambda *_: None)
         self.addCleanup(gc.unfreeze)
+        self.addCleanup(sys.setswitchinterval, sys.getswitchinterval())
         # Its own accepting has tests of its own; here the reactor is to see each port.
         self.patch(quick_port, "AVAILABLE", False)
 
@@ -147,6 +149,13 @@ class LifeTests(ServiceCase):
         self.assertEqual(0, gc.get_freeze_count())
         self.start(server)
         self.assertGreater(gc.get_freeze_count(), 10_000)
+        self.stop(server)
+
+    def test_switch_interval(self) -> None:
+        """No other thread keeps the reactor waiting for longer than half a millisecond."""
+        server = self.make()
+        self.start(server)
+        self.assertAlmostEqual(0.0005, sys.getswitchinterval())
         self.stop(server)
 
     def test_id(self) -> None:
