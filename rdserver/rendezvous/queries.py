@@ -62,8 +62,9 @@ class OnlineQuery:
         for i, peer_id in enumerate(peers[:MAX_ONLINE_IDS]):
             if self._is_online(pb.text(peer_id)):
                 states[i // 8] |= 0x80 >> i % 8
-        response = pb.OnlineResponse(states=bytes(states))
-        return _last_word(stream, pb.RendezvousMessage(online_response=response))
+        answer = pb.RendezvousMessage()
+        answer.online_response.states = bytes(states)
+        return _last_word(stream, answer)
 
     def _is_online(self, peer_id: str) -> bool:
         peer = self._presence.get(peer_id)

@@ -211,8 +211,10 @@ class QuickPort:
         return b"".join([encode_frame(pb.encode(answer)) for answer in answers])
 
     def _hand_over(self, caller: _Caller, data: bytes) -> None:
-        now = self._now()
-        waited_s = now - (now if caller.since_s is None else caller.since_s)
+        waited_s = 0.0
+        if caller.since_s is not None:
+            waited_s = self._now() - caller.since_s
+            self._epoll.unregister(caller.socket)  # our closing it is not its end
         handover = _Handover(self._factory)
         family = caller.socket.family
         try:  # the reactor makes a duplicate of the socket
@@ -227,8 +229,8 @@ class QuickPort:
     def _forget(self, caller: _Caller) -> None:
         self._admission.leave(caller.address.host)
         if caller.since_s is not None:
+            # The epoll forgets it too, when it is closed.
             del self._waiting[caller.socket.fileno()]
-            self._epoll.unregister(caller.socket)
             self._silent.stop(caller)
 
     def _end(self, caller: _Caller) -> None:

@@ -133,9 +133,10 @@ def decode(data: bytes) -> RendezvousMessage:
     kind = message.WhichOneof("union")
     if kind is None or consumed not in (None, len(data)):
         raise ProtocolError("not a RendezvousMessage, or one without a member")
+    member = getattr(message, kind)
     try:
         for text_of in _TEXTS_OF.get(kind, ()):
-            _decode_text(text_of(getattr(message, kind)))
+            _decode_text(text_of(member))
     except UnicodeDecodeError as e:
         raise ProtocolError("text that is not UTF-8") from e
     return message
@@ -161,5 +162,8 @@ def _decode_text(value: Any) -> None:
         value.decode()
         return
     for item in value:
-        for part in (item,) if isinstance(item, bytes) else (item.name, item.value):
-            part.decode()
+        if isinstance(item, bytes):
+            item.decode()
+        else:
+            item.name.decode()
+            item.value.decode()

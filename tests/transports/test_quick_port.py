@@ -316,6 +316,8 @@ class QuickPortTests(PortContract, PortCase):
         late.say(b"\x0c")
         self.turn(lambda: len(heard) > 1)
         self.assertEqual([(punch(1) + punch(2)[:3], 0.0), (b"\x0c", 5.0)], heard)
+        late.say(b"\xa2")
+        self.assertEqual([], self.port._epoll.poll(0.01))  # of no concern here any more
 
     def test_not_taken(self) -> None:
         """A connection that is handed over and not taken is closed."""
