@@ -50,6 +50,11 @@ class Meter:
         """Whether there is any limit now; if not, nothing need be asked or paid."""
         return self._own is not None or self._total.bucket is not None
 
+    @property
+    def contended(self) -> bool:
+        """Whether others wait for the total."""
+        return len(self._total) > 0
+
     def pay(self, size_bytes: int) -> None:
         """Count *size_bytes* that were moved."""
         bits = 8.0 * size_bytes

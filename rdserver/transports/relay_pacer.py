@@ -48,7 +48,7 @@ class Pacer:
         total.changed = self._total_changed
 
     def moved(self, flow: Paced, size_bytes: int) -> None:
-        """Charge *flow* for what it moved, and hold it if that was all it may."""
+        """Charge *flow* for what it moved, and hold it if that was all it may for now."""
         flow.meter.pay(size_bytes)
         if flow not in self._held:
             self._check(flow, size_bytes)
@@ -66,7 +66,8 @@ class Pacer:
 
     def _check(self, flow: Paced, last_bytes: int) -> None:
         now_s = self._now()
-        if flow.meter.want(_ONE_READ_BYTES, now_s):
+        # Nor may it go on while others wait: one of them would find nothing saved up.
+        if flow.meter.want(_ONE_READ_BYTES, now_s) and not flow.meter.contended:
             return
         self._held[flow] = last_bytes
         flow.hold()

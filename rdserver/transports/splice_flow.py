@@ -138,7 +138,7 @@ class SpliceFlow:
         meter, want = self.session.meter, CHUNK_BYTES
         if meter.limited:
             want = meter.grant(CHUNK_BYTES, self._tools.now())
-            self._near_limit = want < CHUNK_BYTES
+            self._near_limit = want < CHUNK_BYTES or meter.contended
         if self._bulk:
             self._splice(want)
         else:
