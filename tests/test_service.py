@@ -15,13 +15,14 @@ from twisted.application.service import Application, IServiceCollection
 from twisted.logger import ILogObserver, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from rdserver import service
+from rdserver import relay_service, service
 from rdserver.errors import ConfigError, StorageError
 from rdserver.id_service import IdServer
 from rdserver.rendezvous.effects import Answer
 from rdserver.service import Server
 from rdserver.settings.options import HbbrOptions, HbbsOptions, Options, ProgramOptions
 from rdserver.transports import mmsg, quick_port
+from rdserver.transports.splice_loop import SpliceLoop
 from rdserver.transports.udp_batch import BatchPort
 from rdserver.wire import pb
 from tests.fakes import FakeReactor, FakeTCP, settle
@@ -207,6 +208,22 @@ class LifeTests(ServiceCase):
             self.assertEqual((batches, 4), (readers.count(BatchPort), self.listening()))
             self.stop(server)
 
+    def test_relay_path(self) -> None:
+        """The relay splices where that is wanted, and possible; else it copies."""
+        for path, possible, loops in (
+            ("auto", True, 1),
+            ("auto", False, 0),
+            ("splice", True, 1),
+            ("copy", True, 0),
+            ("copy", False, 0),
+        ):
+            self.patch(relay_service, "can_splice", lambda possible=possible: possible)
+            server = self.make("--role", "relay", "--relay-auth=open", "--relay-path", path)
+            self.start(server)
+            readers = [type(reader) for reader in self.reactor.getReaders()]
+            self.assertEqual(loops, readers.count(SpliceLoop), path)
+            self.stop(server)
+
     def test_not_started(self) -> None:
         """A server that was never started can be stopped."""
         self.stop(self.make())
@@ -336,6 +353,13 @@ class RefusalTests(ServiceCase):
         sentence = "udp-path: this system has no recvmmsg; use auto or plain"
         self.assert_refused(ConfigError, sentence, server)
         self.assertEqual([], self.files())
+
+    def test_no_splice(self) -> None:
+        """Nor does a relay start that is told to splice where that is not possible."""
+        self.patch(relay_service, "can_splice", lambda: False)
+        server = self.make("--role", "relay", "--relay-auth=open", "--relay-path=splice")
+        sentence = "relay-path: this system cannot splice; use auto or copy"
+        self.assert_refused(ConfigError, sentence, server)
 
     def test_broken_database(self) -> None:
         """A database that is none stops the start, and everything is closed again."""

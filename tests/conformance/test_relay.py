@@ -233,6 +233,18 @@ class BackPressureTests(RelayServer):
         return int(re.findall(r"VmRSS:\s+(\d+)", status)[0]) * KIB
 
 
+COPYING = (*RelayServer.options, "--relay-path=copy")
+"""On Linux the relay splices otherwise."""
+
+
+class CopyPairingTests(PairingTests):
+    options = COPYING
+
+
+class CopyBackPressureTests(BackPressureTests):
+    options = COPYING
+
+
 class ListTests(RelayServer):
     instance = "lists"
     files = {
@@ -301,6 +313,14 @@ class TotalLimitTests(RelayServer):
         for stream in (one[1], other[1]):
             self.assertEqual(MIB, len(stream.receive_exactly(MIB)))
         self.assertGreater(time.monotonic() - started, 1.7)
+
+
+class CopySingleLimitTests(SingleLimitTests):
+    options = COPYING
+
+
+class CopyTotalLimitTests(TotalLimitTests):
+    options = COPYING
 
 
 class UsageTests(RelayServer):

@@ -21,6 +21,10 @@ from rdserver.relay.limits import Limits
 from rdserver.relay.tickets import Tickets
 from rdserver.transports.admission import Admission
 from rdserver.transports.relay_connection import RelayConnection
+from rdserver.transports.relay_copy import CopyPath
+from rdserver.transports.relay_pacer import Pacer
+from rdserver.transports.relay_path import DataPath
+from rdserver.transports.relay_splice import SplicePath
 from rdserver.transports.relay_tcp import RelayFactory
 from tests.transports.relay_case import hello
 
@@ -98,13 +102,19 @@ class BackPressureTests(TestCase):
             now=reactor.seconds,
             finished=lambda record: None,
         )
-        self.factory = RelayFactory(self.relay, Admission(10, 10), reactor)
+        pacer = Pacer(self.relay.total, reactor, reactor.seconds)
+        self.path = self.make_path(pacer)
+        self.factory = RelayFactory(self.relay, Admission(10, 10), reactor, self.path)
         self.port = reactor.listenTCP(0, self.factory, interface="127.0.0.1")
 
     @inlineCallbacks
     def tearDown(self) -> Generator[Any, Any, None]:
         yield self.port.stopListening()
         yield self.factory.close_all()
+        self.path.close()
+
+    def make_path(self, pacer: Pacer) -> DataPath:
+        return CopyPath(pacer, self.relay.finish)
 
     @inlineCallbacks
     def connect(self) -> Generator[Any, Any, Client]:
@@ -160,3 +170,10 @@ class BackPressureTests(TestCase):
         yield reader.closed
         yield self.until(lambda: self.factory.connections == 0)
         self.assertEqual([], list(self.relay.sessions))
+
+
+class SpliceBackPressureTests(BackPressureTests):
+    """The same where the sockets have left Twisted."""
+
+    def make_path(self, pacer: Pacer) -> DataPath:
+        return SplicePath(reactor, pacer, self.relay.finish, reactor.seconds)

@@ -7,6 +7,8 @@ import fcntl
 import os
 import select
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +29,8 @@ from tests.transports.path_case import PathCase, Splices, open_descriptors
 from tests.transports.path_contract import MIB, noise
 from tests.transports.relay_case import RelayCase, hello
 from tests.transports.stepped import Client, stepped_reactor
+
+PATH = os.pathsep.join(sys.path)
 
 
 class SpliceCase(Splices, PathCase):
@@ -417,6 +421,21 @@ class CheckTests(SynchronousTestCase):
 
         self.patch(splice_check.os, "splice", refuse)
         self.assertFalse(can_splice())
+
+
+class ElsewhereTests(SynchronousTestCase):
+    def test_import(self) -> None:
+        """A relay can be made on a system that has none of the calls."""
+        script = """
+import os, select
+for module in (os, select):
+    for name in dir(module):
+        if name.lower().startswith(("splice", "epoll")):
+            delattr(module, name)
+import rdserver.relay_service
+"""
+        command = [sys.executable, "-c", script]
+        subprocess.run(command, check=True, env={"PYTHONPATH": PATH})
 
 
 class FlowTests(SpliceCase):
