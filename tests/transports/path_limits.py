@@ -159,6 +159,20 @@ class SingleLimitContract(LimitedCase):
         self.assertEqual([], self.records)
 
 
+class FarLimitContract(LimitedCase):
+    limits = Limits(total_bandwidth_mbit_per_s=1e6, single_bandwidth_mbit_per_s=1e6)
+
+    def test_as_if_there_were_none(self) -> None:
+        """Limits that are never reached cost no time, and the books are kept."""
+        pair = self.pair()
+        self.reactor.now_s += 1  # a bucket is empty at first
+        for client in pair:
+            client.send(bytes(3_000_000))
+        self.until_got(3_000_000, *pair)
+        self.assertEqual([3_000_000] * 2, self.session.received)
+        self.assertEqual([], self.reactor.getDelayedCalls())
+
+
 class SlowContract(LimitedCase):
     limits = Limits(limit_speed_mbit_per_s=1)
 

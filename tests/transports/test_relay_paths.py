@@ -77,3 +77,11 @@ class CopyTotalLimitTests(Copies, limits.TotalLimitContract):
 
 class SpliceTotalLimitTests(Splices, limits.TotalLimitContract):
     pass
+
+
+class CopyFarLimitTests(Copies, limits.FarLimitContract):
+    pass
+
+
+class SpliceFarLimitTests(Splices, limits.FarLimitContract):
+    pass

@@ -276,6 +276,18 @@ class BugTests(SpliceCase):
         self.until_got(1, others[1])
         self.assertEqual([EndReason.STOPPED], [record.reason for record in self.records])
 
+    def test_in_what_is_left(self) -> None:
+        """A bug in the end of a session costs what is left of it."""
+        first, second = self.pair()
+        self.session.end(EndReason.STOPPED)
+        second.finish()
+        self.until(lambda: self.factory.connections == 1)
+        flow = self.path._loop._reading[self.descriptor_of(first)]
+        flow._tools = None
+        first.send(b"x")
+        self.until_gone()
+        self.assertEqual(1, len(self.flushLoggedErrors(AttributeError)))
+
     def descriptor_of(self, client: Client) -> int:
         """Return the server's descriptor of the connection of *client*."""
         port = client.socket.getsockname()[1]
@@ -371,6 +383,19 @@ class SliceTests(SpliceCase):
         order.append("bulk")
         theirs.send(b"x")
         self.path._loop.queue(bulk)
+
+    def test_released_in_the_queue(self) -> None:
+        """Who may go on and has its turn to come anyway has it once."""
+        first, second = self.pair()
+        flow = next(flow for flow in self.path._loop._reading if flow is not None)
+        self.path._loop.queue(flow)
+        flow.hold()
+        flow.release()
+        self.assertTrue(flow.queued)
+        self.settle()
+        self.assertFalse(flow.queued)
+        first.send(b"x")
+        self.until_got(1, second)
 
     def test_much_and_a_timer(self) -> None:
         """A bulk transfer over the loop leaves a timer its time."""
