@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,11 +96,17 @@ class RelayServer(MultiService):
         self._listeners.bind_all()
         self._console_port.listen()
         relay = self._furnish(self._load_key())
-        Sweeper("relay sweep", relay.sweep, _SWEEP_S, self._reactor).setServiceParent(self)
+        sweep = partial(self._sweep, relay)
+        Sweeper("relay sweep", sweep, _SWEEP_S, self._reactor).setServiceParent(self)
         self._open_ports(relay)
         super().startService()
         if self._config.relay_auth == "open":
             self._log.warn("relay-auth is open: anybody can use this relay")
+
+    def _sweep(self, relay: Relay[RelayConnection]) -> Iterator[None]:
+        if self._path is not None:
+            self._path.sweep()
+        return relay.sweep_in_steps()
 
     def _load_key(self) -> str:
         if self._config.relay_auth == "open":

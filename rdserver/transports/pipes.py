@@ -36,6 +36,7 @@ class Pipes:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._idle: list[Pipe] = []
+        self._unused = 0
         self._keeps = MAX_IDLE
         self._refused_until_s = float("-inf")
         self.open = 0
@@ -43,13 +44,15 @@ class Pipes:
     def take(self) -> Pipe | None:
         """Return an empty pipe, or None where there are no more."""
         if self._idle:
-            return self._idle.pop()
+            pipe = self._idle.pop()
+            self._unused = min(self._unused, len(self._idle))
+            return pipe
         if self.open >= MAX_OPEN or self._now() < self._refused_until_s:
             return None
-        pipe = self._make()
-        if pipe is None:
+        made = self._make()
+        if made is None:
             self._refused_until_s = self._now() + REFUSED_S
-        return pipe
+        return made
 
     def give_back(self, pipe: Pipe) -> None:
         """Take an empty pipe back."""
@@ -63,6 +66,13 @@ class Pipes:
         self.open -= 1
         for descriptor in pipe:
             os.close(descriptor)
+
+    def sweep(self) -> None:
+        """Close those that nobody has used since the last time."""
+        for pipe in self._idle[: self._unused]:
+            self.discard(pipe)
+        del self._idle[: self._unused]
+        self._unused = len(self._idle)
 
     def close(self) -> None:
         """Close the idle ones now, and what still comes back then."""

@@ -35,6 +35,9 @@ class CopyPath:
         """Take both connections over; see :class:`DataPath`."""
         _Pair(session, first, second, self._pacer, self._finished).start()
 
+    def sweep(self) -> None:
+        """Nothing is kept here."""
+
     def close(self) -> None:
         """Nothing is held here."""
 

@@ -83,5 +83,8 @@ class DataPath(Protocol):
     def begin(self, session: Session, first: PathEnd, second: PathEnd) -> None:
         """Take both connections over.  They may be paused, and may have early data."""
 
+    def sweep(self) -> None:
+        """Let go of what nobody has used for a while; to be called every second."""
+
     def close(self) -> None:
         """Let go of everything; all connections have ended."""

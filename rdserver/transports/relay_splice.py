@@ -57,6 +57,10 @@ class SplicePath:
         else:
             self._copy.begin(session, first, second)
 
+    def sweep(self) -> None:
+        """Close the pipes that nobody uses."""
+        self._pipes.sweep()
+
     def close(self) -> None:
         """Let go of the reactor, after all sessions have ended."""
         self._loop.close()

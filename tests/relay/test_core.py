@@ -127,6 +127,20 @@ class OpenTests(RelayCase):
         self.relay.sweep()
         self.assertEqual([EndReason.SILENT], carrier.ended)
 
+    def test_sweep_in_steps(self) -> None:
+        """Many sessions are judged a few at a time; who ends meanwhile is left alone."""
+        carrier = FakeCarrier()
+        sessions = [self.pair() for _ in range(250)]
+        for session in sessions:
+            session.carrier = carrier
+        self.clock.advance(31)
+        steps = self.relay.sweep_in_steps()
+        next(steps)
+        self.assertIn(len(carrier.ended), range(1, 200))
+        self.relay.finish(sessions[-1], EndReason.CLOSED)
+        self.assertIn(len(list(steps)), range(1, 10))
+        self.assertEqual([EndReason.SILENT] * 249, carrier.ended)
+
     def test_blacklisted(self) -> None:
         """The session of a blacklisted address is slow from its beginning."""
         self.assertFalse(self.pair().meter.limited)

@@ -219,12 +219,40 @@ class PoolTests(SynchronousTestCase):
         self.pipes.close()
         self.assertEqual((0, self.before), (self.pipes.open, open_descriptors()))
 
+    def test_unused(self) -> None:
+        """Those that were not used from one sweep to the next are closed."""
+        taken = [self.pipes.take() for _ in range(5)]
+        for pipe in taken:
+            self.pipes.give_back(pipe)
+        self.pipes.sweep()
+        for _ in range(3):
+            pair = self.pipes.take(), self.pipes.take()
+            for pipe in pair:
+                self.pipes.give_back(pipe)
+            self.pipes.sweep()
+        self.assertEqual(2, self.pipes.open)
+        self.pipes.sweep()
+        self.assertEqual((0, self.before), (self.pipes.open, open_descriptors()))
+
     def test_back_after_the_end(self) -> None:
         """One that comes back when all is closed is closed too."""
         pipe = self.pipes.take()
         self.pipes.close()
         self.pipes.give_back(pipe)
         self.assertEqual((0, self.before), (self.pipes.open, open_descriptors()))
+
+
+class SweepTests(SpliceCase):
+    def test_pipes(self) -> None:
+        """When nobody transfers anything for a while there are no pipes."""
+        first, second = self.pair()
+        first.send(noise(MIB))
+        self.until_got(MIB, second)
+        for expected in (1, 0):
+            self.path.sweep()
+            self.assertEqual(expected, self.path.pipes)
+        first.send(noise(MIB))
+        self.until_got(2 * MIB, second)
 
 
 class BrokenSinkTests(SpliceCase):
