@@ -25,6 +25,9 @@ CHUNK_BYTES = 256 * 1024
 STICKY_BYTES = 8192
 """After a burst of this size the next one is spliced from its start."""
 
+UNPAID_BYTES = 16 * 1024
+"""While no limit is near, what small messages may add up to before it is paid."""
+
 _MODE = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 
 
@@ -55,6 +58,7 @@ class SpliceFlow:
         "_owner",
         "_pipe",
         "_tools",
+        "_unpaid",
         "closing",
         "heard_all",
         "over",
@@ -90,6 +94,7 @@ class SpliceFlow:
         self._bulk = False
         self._burst_bytes = 0
         self._near_limit = True
+        self._unpaid = 0
         self._held = False
         self.stuck = False
         self.queued = False
@@ -135,14 +140,20 @@ class SpliceFlow:
             self._owner.failed(self)
 
     def _move(self) -> None:
-        meter, want = self.session.meter, CHUNK_BYTES
-        if meter.limited:
-            want = meter.grant(CHUNK_BYTES, self._tools.now())
-            self._near_limit = want < CHUNK_BYTES or meter.contended
+        want = CHUNK_BYTES if self._unpaid else self._allowed()
         if self._bulk:
             self._splice(want)
         else:
             self._copy(want)
+
+    def _allowed(self) -> int:
+        meter = self.session.meter
+        if not meter.limited:
+            self._near_limit = False
+            return CHUNK_BYTES
+        want = meter.grant(CHUNK_BYTES, self._tools.now())
+        self._near_limit = want < CHUNK_BYTES or meter.contended
+        return want
 
     def _copy(self, want: int) -> None:
         tools = self._tools
@@ -280,9 +291,10 @@ class SpliceFlow:
     def _account(self, size: int) -> None:
         session = self.session
         session.received[self.side] += size
-        if not session.meter.limited:
-            return
         if self._near_limit:
             self._tools.pacer.moved(self, size)
-        else:
-            session.meter.pay(size)
+            return
+        self._unpaid += size
+        if self._unpaid >= UNPAID_BYTES:
+            session.meter.pay(self._unpaid)
+            self._unpaid = 0
