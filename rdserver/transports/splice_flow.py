@@ -19,7 +19,7 @@ from rdserver.transports.splice_tools import BUFFER_BYTES, Tools
 from rdserver.transports.unsent import unsent_bytes
 from rdserver.wire.address import Address
 
-CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 192 * 1024
 """Most that one turn moves: some tens of microseconds, which is how long others wait."""
 
 STICKY_BYTES = 8192
