@@ -33,6 +33,7 @@ class Goal:
     :ivar aim: what we want.
     :ivar at_least: more is better.
     :ivar of: whose figure it is.
+    :ivar worst: our worst run counts, not the median: what must never happen.
     """
 
     figure: str
@@ -43,6 +44,12 @@ class Goal:
     at_least: bool = False
     of: str = "ours"
     label: str = ""
+    worst: bool = False
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether it can be missed, or said to be reached."""
+        return self.must is not None or self.aim is not None
 
 
 @frozen
@@ -64,12 +71,17 @@ def short(value: float) -> str:
 
 @frozen
 class Verdict:
-    """A goal, what came out, and whether that is good."""
+    """
+    A goal, what came out, and whether that is good.
+
+    :ivar word: aim, must or MISSED; "reported" where there is no limit to reach; FAILED
+        if runs are missing, since the median of those that went well proves nothing.
+    """
 
     goal: Goal
-    ours: Spread
+    ours: Spread | None
     theirs: Spread | None
-    result: float
+    result: float | None
     word: str
 
 
@@ -79,22 +91,39 @@ def spread(runs: Sequence[Figures], figure: str) -> Spread | None:
     return Spread(median(values), min(values), max(values)) if values else None
 
 
-def judge(goal: Goal, runs: Runs) -> Verdict | None:
-    """Return how *goal* was met; None if one of the candidates is missing."""
+def judge(goal: Goal, runs: Runs, repeats: int) -> Verdict | None:
+    """
+    Return how *goal* was met; None if one of the candidates took no part.
+
+    :param repeats: how many runs of each there should be.
+    """
     ours = spread(runs.get(goal.of, ()), goal.figure)
     theirs = spread(runs.get(goal.against, ()), goal.figure)
+    if goal.of not in runs or (goal.against and goal.against not in runs):
+        return None
+    if goal.is_limited and _is_incomplete(goal, runs, repeats):
+        return Verdict(goal, ours, theirs, None, "FAILED")
     if ours is None or (goal.against and theirs is None):
         return None
     result = _result(goal, ours, theirs)
     return Verdict(goal, ours, theirs, result, _word(goal, result))
 
 
+def _is_incomplete(goal: Goal, runs: Runs, repeats: int) -> bool:
+    """Return whether a run is missing, or one without the figure in question."""
+    measured = (runs[name] for name in (goal.of, goal.against) if name)
+    return any(sum(goal.figure in run for run in each) < repeats for each in measured)
+
+
 def _result(goal: Goal, ours: Spread, theirs: Spread | None) -> float:
+    value = ours.middle
+    if goal.worst:
+        value = ours.least if goal.at_least else ours.most
     if theirs is None:
-        return ours.middle
+        return value
     if goal.kind is Kind.DIFFERENCE:
-        return ours.middle - theirs.middle
-    return ours.middle / theirs.middle if theirs.middle else float("nan")
+        return value - theirs.middle
+    return value / theirs.middle if theirs.middle else float("nan")
 
 
 def _word(goal: Goal, result: float) -> str:

@@ -13,7 +13,7 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +24,7 @@ from attrs import asdict, evolve
 from bench import namespace
 from bench.build import HERE, available, build, say
 from bench.child import ALL_CPUS, leave_server_cpu
-from bench.figures import Verdict, judge
+from bench.figures import Runs, Verdict, judge
 from bench.load import Figures, LoadError
 from bench.rows import ROWS, SWEEPS, Row
 from bench.servers import PEERS, add_build_options, chosen_build
@@ -85,12 +85,32 @@ def _measure(
     return runs
 
 
-def _judge(row: Row, runs: dict[str, list[Figures]]) -> list[Verdict]:
+def _judge(row: Row, runs: Runs, repeats: int) -> list[Verdict]:
     """Judge all goals, with stand-ins for who is missing; leave out what cannot be."""
     stand_ins = {c: s for c, s in row.stand_ins if c not in runs}
     goals = (evolve(g, against=stand_ins.get(g.against, g.against)) for g in row.goals)
-    verdicts = (judge(goal, runs) for goal in goals)
+    verdicts = (judge(goal, runs, repeats) for goal in goals)
     return [verdict for verdict in verdicts if verdict is not None]
+
+
+def _failed(runs: Runs, repeats: int) -> list[str]:
+    """Return what to say of our own server's runs that are missing."""
+    own = {name: len(each) for name, each in runs.items() if name not in PEERS}
+    return [f"{name}: {n} of {repeats} runs" for name, n in own.items() if n < repeats]
+
+
+def outcome(row: Row, runs: Runs, repeats: int) -> dict[str, Any]:
+    """
+    Return a row as it is written to the result file.
+
+    :param repeats: how many runs of each candidate there should be.
+    """
+    return {
+        "title": row.title,
+        "failed": _failed(runs, repeats),
+        "runs": runs,
+        "verdicts": [asdict(verdict) for verdict in _judge(row, runs, repeats)],
+    }
 
 
 def _describe_machine(in_namespace: bool) -> dict[str, Any]:
@@ -119,14 +139,9 @@ def _run_rows(
     say(HEADING)
     for row in rows:
         runs = _measure(row, setting, _taking_part(row, built), repeats)
-        shown = _judge(row, runs)
-        for line in lines_of(row.title, shown, runs):
+        done[row.name] = outcome(row, runs, repeats)
+        for line in lines_of(done[row.name]):
             say(line)
-        done[row.name] = {
-            "title": row.title,
-            "runs": runs,
-            "verdicts": [asdict(verdict) for verdict in shown],
-        }
     return done
 
 
@@ -136,14 +151,21 @@ def _write(path: Path, result: dict[str, Any]) -> None:
     say(f"\nwritten to {path}")
 
 
-def _missed(rows: dict[str, Any]) -> int:
+def exit_status(rows: Mapping[str, Any], quick: bool) -> int:
+    """
+    Return 1 if a goal was missed, or could not be judged because runs failed.
+
+    :param quick: the figures mean nothing; that every run goes well still does.
+    """
     words = [v["word"] for row in rows.values() for v in row["verdicts"]]
-    say(", ".join(f"{words.count(word)} {word}" for word in ("aim", "must", "MISSED")))
-    return words.count("MISSED")
+    shown = ("aim", "must", "MISSED", "FAILED")
+    say(", ".join(f"{words.count(word)} {word}" for word in shown))
+    failed = "FAILED" in words or any(row["failed"] for row in rows.values())
+    return int(failed or ("MISSED" in words and not quick))
 
 
 def main() -> int:
-    """Run the benchmark; return the exit status: 1 if a goal was missed."""
+    """Run the benchmark; return the exit status."""
     arguments = _arguments()
     rows = _chosen(arguments)
     built = available() if namespace.is_inside() else build()
@@ -166,8 +188,7 @@ def main() -> int:
     name = machine["date"].replace(":", "").replace("+0000", "Z") + ".json"
     result = {"machine": machine, "method": method, "rows": done}
     _write(arguments.output or RESULTS / name, result)
-    missed = _missed(done)
-    return 0 if arguments.quick or not missed else 1
+    return exit_status(done, arguments.quick)
 
 
 if __name__ == "__main__":

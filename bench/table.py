@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ def _limit(goal: Goal, limit: float | None) -> str:
 
 
 def _result(verdict: Verdict) -> str:
+    if verdict.result is None:
+        return "-"
     suffix = "x" if verdict.theirs and verdict.goal.kind is Kind.RATIO else ""
     return short(verdict.result) + suffix
 
@@ -32,7 +34,7 @@ def _cells(title: str, verdict: Verdict) -> tuple[str, ...]:
     goal = verdict.goal
     return (
         title,
-        str(verdict.ours),
+        str(verdict.ours or "-"),
         goal.against,
         str(verdict.theirs or ""),
         _result(verdict),
@@ -42,13 +44,23 @@ def _cells(title: str, verdict: Verdict) -> tuple[str, ...]:
     )
 
 
-def lines_of(title: str, verdicts: Sequence[Verdict], runs: Runs) -> list[str]:
-    """Return a row of the benchmark as lines of text."""
-    lines = [
-        _FORMAT.format(*_cells(_title(title, i, verdict.goal), verdict))
+def _rows(row: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    verdicts = [_verdict(data) for data in row["verdicts"]]
+    return [
+        _cells(_title(row["title"], i, verdict.goal), verdict)
         for i, verdict in enumerate(verdicts)
     ]
-    return lines or [title, *_plain(runs)]
+
+
+def lines_of(row: Mapping[str, Any]) -> list[str]:
+    """
+    Return a row of the benchmark as lines of text.
+
+    :param row: as it is in a result file.
+    """
+    lines = [_FORMAT.format(*cells) for cells in _rows(row)]
+    lines = lines or [row["title"], *_plain(row["runs"])]
+    return lines + [f"  FAILED: {what}" for what in row["failed"]]
 
 
 def _title(title: str, place: int, goal: Goal) -> str:
@@ -70,8 +82,9 @@ def _plain(runs: Runs) -> list[str]:
 
 def _verdict(data: Mapping[str, Any]) -> Verdict:
     goal = Goal(**{**data["goal"], "kind": Kind(data["goal"]["kind"])})
-    theirs = Spread(**data["theirs"]) if data["theirs"] else None
-    ours = Spread(**data["ours"])
+    ours, theirs = (
+        Spread(**data[who]) if data[who] else None for who in ("ours", "theirs")
+    )
     return Verdict(goal, ours, theirs, data["result"], data["word"])
 
 
@@ -80,10 +93,8 @@ def markdown(result: Mapping[str, Any]) -> str:
     head = ("Measure", "Ours", "Against", "Theirs", "Result", "Must", "Aim", "")
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for row in result["rows"].values():
-        for i, data in enumerate(row["verdicts"]):
-            verdict = _verdict(data)
-            title = _title(row["title"], i, verdict.goal).strip()
-            lines.append("| " + " | ".join(_cells(title, verdict)) + " |")
+        for cells in _rows(row):
+            lines.append("| " + " | ".join(cell.strip() for cell in cells) + " |")
     return "\n".join(lines)
 
 

@@ -7,20 +7,28 @@ from xml.etree import ElementTree
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bench.figures import Goal, Kind, Spread, judge, short, spread
-from bench.rows import ROWS, SWEEPS
+from bench import run
+from bench.figures import Goal, Kind, Runs, Spread, judge, short, spread
+from bench.load import Figures
+from bench.rows import ROWS, SWEEPS, Row
+from bench.run import outcome
 from bench.servers import PEERS
 from bench.soak_plan import Ending, fits, new_plan, piece
 from bench.svg import bar_chart, line_chart
-from bench.table import lines_of
+from bench.table import lines_of, markdown
 
 
 def word(goal: Goal, ours: float, theirs: float = 0.0) -> str:
     """Return the verdict on one run of each."""
     runs = {"ours": [{"cost": ours}], "T": [{"cost": theirs}]}
-    verdict = judge(goal, runs)
+    verdict = judge(goal, runs, 1)
     assert verdict is not None
     return verdict.word
+
+
+def row(*goals: Goal, candidates: tuple[str, ...] = ("ours", "C64")) -> Row:
+    """Return a row that measures nothing, for what is done with its runs."""
+    return Row("row", "title", candidates, lambda *_: {}, goals)
 
 
 class FigureTests(SynchronousTestCase):
@@ -64,8 +72,38 @@ class FigureTests(SynchronousTestCase):
 
     def test_candidate_is_missing(self) -> None:
         """Without the other there is no verdict, rather than a good one."""
-        self.assertIsNone(judge(Goal("cost", "T", 1.0), {"ours": [{"cost": 0.1}]}))
-        self.assertIsNone(judge(Goal("cost", "T", 1.0), {"ours": [], "T": []}))
+        self.assertIsNone(judge(Goal("cost", "T", 1.0), {"ours": [{"cost": 0.1}]}, 1))
+
+    def test_worst_run_counts(self) -> None:
+        """What must never happen is missed if it happened once, also in many runs."""
+        goal = Goal("lost", must=0, kind=Kind.VALUE, worst=True)
+        runs = {"ours": [{"lost": 0.0}, {"lost": 0.0}, {"lost": 1.0}]}
+        verdict = judge(goal, runs, 3)
+        assert verdict is not None
+        self.assertEqual(("MISSED", 1.0), (verdict.word, verdict.result))
+
+    def test_worst_is_the_least(self) -> None:
+        """Where more is better the least run is the worst."""
+        goal = Goal("share", must=0.8, kind=Kind.VALUE, at_least=True, worst=True)
+        verdict = judge(goal, {"ours": [{"share": 0.9}, {"share": 0.7}]}, 2)
+        assert verdict is not None
+        self.assertEqual(("MISSED", 0.7), (verdict.word, verdict.result))
+
+    def test_runs_are_missing(self) -> None:
+        """A median of the runs that went well is no verdict, on either side."""
+        good, short_of = [{"cost": 1.0}] * 2, [{"cost": 1.0}]
+        for ours, theirs in ((short_of, good), (good, short_of), ([], good), (good, [])):
+            verdict = judge(Goal("cost", "T", 9.0), {"ours": ours, "T": theirs}, 2)
+            assert verdict is not None
+            self.assertEqual(("FAILED", None), (verdict.word, verdict.result))
+
+    def test_figure_is_missing(self) -> None:
+        """A run without the figure is no run as far as its goal goes."""
+        runs = {"ours": [{"cost": 1.0}, {"other": 1.0}]}
+        limited, plain = Goal("cost", must=9.0), Goal("cost")
+        self.assertEqual("FAILED", getattr(judge(limited, runs, 2), "word", ""))
+        self.assertEqual("reported", getattr(judge(plain, runs, 2), "word", ""))
+        self.assertIsNone(judge(plain, {"ours": [{}, {}]}, 2))
 
     def test_short_numbers(self) -> None:
         """As many digits as are worth reading, and no exponents."""
@@ -92,12 +130,67 @@ class RowTests(SynchronousTestCase):
 
     def test_line_of_text(self) -> None:
         """A verdict's line has the figures, the limits and the word."""
-        runs = {"ours": [{"cost": 1.0}], "T": [{"cost": 4.0}]}
-        verdict = judge(Goal("cost", "T", 0.5, 0.2), runs)
-        assert verdict is not None
-        (line,) = lines_of("title", [verdict], runs)
+        runs = {"ours": [{"cost": 1.0}], "C64": [{"cost": 4.0}]}
+        (line,) = lines_of(outcome(row(Goal("cost", "C64", 0.5, 0.2)), runs, 1))
         for part in ("title", "1 [1-1]", "4 [4-4]", "0.25x", "<=0.5", "<=0.2", "must"):
             self.assertIn(part, line)
+
+    def test_lines_of_failed_runs(self) -> None:
+        """Neither the table nor the page passes over runs that failed."""
+        runs: Runs = {"ours": [], "C64": [{"cost": 4.0}]}
+        shown = outcome(row(Goal("cost", "C64", 0.5)), runs, 1)
+        line, reason = lines_of(shown)
+        self.assertIn("FAILED", line)
+        self.assertIn("ours: 0 of 1 runs", reason)
+        self.assertIn("| FAILED |", markdown({"rows": {"row": shown}}))
+
+
+class ExitStatusTests(SynchronousTestCase):
+    """Whether ``make bench`` says that all is well."""
+
+    def assert_status(
+        self, expected: int, ours: list[Figures], *goals: Goal, quick: bool = False
+    ) -> None:
+        """Check the status after two runs of each were asked for."""
+        said: list[str] = []
+        self.patch(run, "say", said.append)
+        runs = {"ours": ours, "C64": [{"cost": 2.0}] * 2}
+        rows = {"row": outcome(row(*goals), runs, 2)}
+        self.assertEqual(expected, run.exit_status(rows, quick))
+        self.assertEqual(1, len(said))
+
+    def test_good(self) -> None:
+        """All runs are there and the goal is met."""
+        self.assert_status(0, [{"cost": 1.0}] * 2, Goal("cost", "C64", 1.0))
+
+    def test_missed(self) -> None:
+        """A missed goal is a failure, but of a smoke test, whose figures mean nothing."""
+        ours, goal = [{"cost": 3.0}] * 2, Goal("cost", "C64", 1.0)
+        self.assert_status(1, ours, goal)
+        self.assert_status(0, ours, goal, quick=True)
+
+    def test_no_run_went_well(self) -> None:
+        """That there is nothing to judge is a failure, of a smoke test too."""
+        goal = Goal("cost", "C64", 1.0)
+        self.assert_status(1, [], goal)
+        self.assert_status(1, [], goal, quick=True)
+
+    def test_some_runs_failed(self) -> None:
+        """That the remaining runs reach the goal does not help."""
+        self.assert_status(1, [{"cost": 1.0}], Goal("cost", "C64", 1.0))
+
+    def test_row_without_limits(self) -> None:
+        """Where nothing is demanded, our runs have to go well all the same."""
+        self.assert_status(1, [{"cost": 1.0}], Goal("cost", "C64"))
+        self.assert_status(1, [{"cost": 1.0}])
+        self.assert_status(0, [{"cost": 1.0}] * 2)
+
+    def test_peer_failed_a_comparison_without_limits(self) -> None:
+        """A peer's failure where nothing depends on it is not ours."""
+        runs: Runs = {"ours": [{"cost": 1.0}], "C64": []}
+        rows = {"row": outcome(row(Goal("cost", "C64")), runs, 1)}
+        self.patch(run, "say", lambda _: None)
+        self.assertEqual(0, run.exit_status(rows, False))
 
 
 class SoakPlanTests(SynchronousTestCase):
