@@ -103,7 +103,9 @@ class IdRooms:
             random32=world.random32,
         )
         registration = self._registration(store, notices, world)
-        self.heartbeats = Heartbeats(self.presence, self._servers, registration.accept)
+        self.heartbeats = Heartbeats(
+            self.presence, self._servers, self._directory, registration.accept
+        )
         self.core = Rendezvous(self._decisions(registration, choices, announce))
         self.commands = id_commands(self.relays, self._limit, self._changes, self._punches)
 

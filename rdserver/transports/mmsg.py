@@ -99,10 +99,11 @@ class DatagramBatch:
     The rest of long datagrams is in 4 MiB more, which the system provides on first use.
 
     :param bound: a UDP socket of either family; the caller closes it.
-    :param answer: what :meth:`answer` sends.
+    :param usual: what :meth:`answer` sends.
+    :param other: what it sends instead where :meth:`answer_otherwise` said so.
     """
 
-    def __init__(self, bound: socket.socket, answer: bytes) -> None:
+    def __init__(self, bound: socket.socket, usual: bytes, other: bytes) -> None:
         self._fd = bound.fileno()
         self._name_bytes = _NAME_BYTES[bound.family]
         self._head_bytes = _KEY_BYTES - self._name_bytes
@@ -114,8 +115,11 @@ class DatagramBatch:
         self._incoming = (_Message * SLOTS).from_buffer(self._lengths)
         self._outgoing = (_Message * SLOTS)()
         self._into = (_Vector * (2 * SLOTS))()
-        self._answer = ctypes.create_string_buffer(answer, len(answer))
-        self._from = _Vector(ctypes.addressof(self._answer), len(answer))
+        texts = [ctypes.create_string_buffer(text, len(text)) for text in (usual, other)]
+        self._texts = texts  # else their memory would go
+        self._from = [_Vector(ctypes.addressof(text), len(text)) for text in texts]
+        self._usual_at, self._other_at = map(ctypes.addressof, self._from)
+        self._otherwise: list[int] = []
         self._fill_in()
         self._keys = [Struct(f"{_KEY_BYTES}sx" * count) for count in range(SLOTS + 1)]
         self._receive, self._send = _calls()
@@ -126,18 +130,19 @@ class DatagramBatch:
         """Let the system's structures point to our memory, once and for all."""
         slots = ctypes.addressof(ctypes.c_char.from_buffer(self._slots))
         rest = ctypes.addressof(ctypes.c_char.from_buffer(self._rest))
-        answer = ctypes.addressof(self._from)
         for i in range(SLOTS):
             name = slots + i * _SLOT_BYTES
             self._into[2 * i] = _Vector(name + self._name_bytes, self._head_bytes)
             self._into[2 * i + 1] = _Vector(rest + i * _REST_BYTES, _REST_BYTES)
             into = ctypes.addressof(self._into[2 * i])
             self._incoming[i].header = _Header(name, self._name_bytes, into, 2)
-            self._outgoing[i].header = _Header(name, self._name_bytes, answer, 1)
+            self._outgoing[i].header = _Header(name, self._name_bytes, self._usual_at, 1)
 
     def receive(self) -> int:
         """Replace what is here by the next datagrams; return how many there are."""
         self._slots[:] = self._blank
+        if self._otherwise:
+            self._answer_as_usual()
         count: int = self._receive(
             self._fd, self._incoming_at, SLOTS, socket.MSG_DONTWAIT, None
         )
@@ -180,9 +185,19 @@ class DatagramBatch:
         start = index * _SLOT_BYTES
         return _source(bytes(self._slots[start : start + self._name_bytes]))
 
+    def answer_otherwise(self, index: int) -> None:
+        """Let :meth:`answer` send the other answer to this datagram's sender."""
+        self._outgoing[index].header.vectors = self._other_at
+        self._otherwise.append(index)
+
+    def _answer_as_usual(self) -> None:
+        for index in self._otherwise:
+            self._outgoing[index].header.vectors = self._usual_at
+        self._otherwise.clear()
+
     def answer(self, first: int, end: int) -> int:
         """
-        Send the answer to the senders of the datagrams from *first* to before *end*.
+        Send their answers to the senders of the datagrams from *first* to before *end*.
 
         :returns: how many the system refused; that is each one's loss alone.
         """

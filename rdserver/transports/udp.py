@@ -52,8 +52,11 @@ class RendezvousDatagrams(DatagramProtocol):
         self.received = 0
 
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
+        self.take(datagram, Address(v4_normalise(addr[0]), addr[1]))
+
+    def take(self, datagram: bytes, origin: Address) -> None:
+        """As :meth:`datagramReceived`, with the address as the core is told it."""
         self.received += 1
-        origin = Address(v4_normalise(addr[0]), addr[1])
         if not datagram or not origin.port:
             return
         try:

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from rdserver.errors import ConfigError
-from rdserver.rendezvous.heartbeats import Heartbeats
+from rdserver.rendezvous.heartbeats import Heartbeats, Reading
 from rdserver.transports import mmsg
 from rdserver.transports.udp import RendezvousDatagrams
 from rdserver.wire.address import Address, v4_normalise
@@ -43,7 +43,7 @@ def takes_batches(udp_path: str) -> bool:
 @implementer(IReadDescriptor)
 class BatchPort:
     """
-    Receives in batches, and answers known heartbeats in batches.
+    Receives in batches, and answers heartbeats in batches.
 
     Everything else goes to the protocol, in the order in which it came, and the answer
     to what came before is sent before.
@@ -63,7 +63,7 @@ class BatchPort:
         self._protocol = protocol
         self._heartbeats = heartbeats
         self._reactor = reactor
-        self._batch = mmsg.DatagramBatch(bound, heartbeats.answer)
+        self._batch = mmsg.DatagramBatch(bound, heartbeats.known, heartbeats.asked)
         self._is_open = True
 
     def start(self) -> BatchPort:
@@ -95,29 +95,27 @@ class BatchPort:
         answered, seen, count = 0, 0, len(keys)
         while self._is_open and answered < count:
             seen = self._heartbeats.recognise(keys, seen)
-            if seen < count and self._learn(seen, keys[seen]):
-                seen += 1
-                continue
-            self._answer(answered, seen)
-            if seen < count:
-                self._give(seen)
-            answered = seen = seen + 1
+            if seen == count:
+                self._answer(answered, seen)
+                return
+            datagram, origin = self._batch.datagram(seen), self._origin(seen)
+            reading = self._heartbeats.learn(keys[seen], datagram, origin)
+            if reading is Reading.ASKED:
+                self._batch.answer_otherwise(seen)
+            elif reading is Reading.UNREAD:
+                self._answer(answered, seen)
+                self._protocol.take(datagram, origin)
+                answered = seen + 1
+            seen += 1
 
-    def _learn(self, index: int, key: bytes) -> bool:
-        if not key:
-            return False
+    def _origin(self, index: int) -> Address:
         host, port = self._batch.source(index)
-        origin = Address(v4_normalise(host), port)
-        return port > 0 and self._heartbeats.learn(key, self._batch.datagram(index), origin)
+        return Address(v4_normalise(host), port)
 
     def _answer(self, first: int, end: int) -> None:
         if first < end:
             refused = self._batch.answer(first, end)
             self._protocol.answered(end - first, refused)
-
-    def _give(self, index: int) -> None:
-        datagram, source = self._batch.datagram(index), self._batch.source(index)
-        self._protocol.datagramReceived(datagram, source)
 
     def write(self, data: bytes, to: tuple[str, int]) -> None:
         """

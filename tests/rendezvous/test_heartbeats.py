@@ -6,12 +6,16 @@ import random
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from rdserver.rendezvous.directory import MAX_UNKNOWN
 from rdserver.rendezvous.effects import Effect, Send
+from rdserver.rendezvous.events import Event
+from rdserver.rendezvous.heartbeats import Reading
 from rdserver.wire import pb
 from rdserver.wire.address import Address
 from tests.rendezvous.fixture import BOB, BOB_ID, OTHER_PK, PK, UUID, Message, RoomsTests
 
 KNOWN = b"\x3a\x00"
+ASKED = b"\x3a\x02\x10\x01"
 MOVED = Address(BOB.host, 50001)
 AWAY = Address("198.51.100.77", 50000)
 LOCAL = Address("127.0.0.1", 5000)
@@ -26,13 +30,13 @@ class ShortWayCase(RoomsTests):
     """
     Base: an ID server that is asked the short way where there is one.
 
-    :ivar recognised, learned: how many datagrams took one.
+    :ivar recognised, learned, asked: how many datagrams took one.
     """
 
     def furnish(self, **options: object) -> None:
         super().furnish(**options)
         self.heartbeats = self.rooms.heartbeats
-        self.recognised = self.learned = 0
+        self.recognised = self.learned = self.asked = 0
 
     def key(self, datagram: bytes, origin: Address) -> bytes:
         return str(origin).encode() + datagram
@@ -42,10 +46,14 @@ class ShortWayCase(RoomsTests):
         key = self.key(datagram, origin)
         if self.heartbeats.recognise([key], 0) == 1:
             self.recognised += 1
-            return [self.heartbeats.answer]
-        if self.heartbeats.learn(key, datagram, origin):
+            return [self.heartbeats.known]
+        reading = self.heartbeats.learn(key, datagram, origin)
+        if reading is Reading.KNOWN:
             self.learned += 1
-            return [self.heartbeats.answer]
+            return [self.heartbeats.known]
+        if reading is Reading.ASKED:
+            self.asked += 1
+            return [self.heartbeats.asked]
         return self.put_the_long_way(datagram, origin)
 
     def put_the_long_way(self, datagram: bytes, origin: Address = BOB) -> list[bytes]:
@@ -63,15 +71,18 @@ class ShortWayCase(RoomsTests):
         self.recognised = self.learned = 0
         return counted
 
+    def counted(self) -> dict[Event, int]:
+        return {event: n for event, n in self.notices.counts.items() if n}
+
 
 class ShortWayTests(ShortWayCase):
     def setUp(self) -> None:
         super().setUp()
         self.register()
 
-    def test_answer(self) -> None:
-        """It is the constant of protocol.md section 2.6."""
-        self.assertEqual(KNOWN, self.heartbeats.answer)
+    def test_answers(self) -> None:
+        """They are the constants of protocol.md section 2.6."""
+        self.assertEqual((KNOWN, ASKED), (self.heartbeats.known, self.heartbeats.asked))
 
     def test_repeated(self) -> None:
         """The first one is read, the others only recognised; each is a sign of life."""
@@ -104,26 +115,63 @@ class ShortWayTests(ShortWayCase):
         self.assertFalse(self.is_online())
 
     def test_unknown_device(self) -> None:
-        """A device that is not in memory is left to the long way, as often as it comes."""
-        for _ in range(2):
-            self.assertEqual([b"\x3a\x02\x10\x01"], self.put(register_peer("987654321")))
+        """A device that nobody knows is looked up once, and then asked for its key."""
+        for asked in range(3):
+            self.assertEqual([ASKED], self.put(register_peer("987654321")))
+            self.assertEqual(asked, self.asked)
         self.assertEqual((0, 0), self.short_ways())
+
+    def test_flood(self) -> None:
+        """Of random ids so many are looked up; the others are counted and asked at once."""
+        for n in range(MAX_UNKNOWN + 5):
+            self.assertEqual([ASKED], self.put(register_peer(f"random-{n}")))
+        self.assertEqual((5, {Event.STRANGER: 5}), (self.asked, self.counted()))
+        self.assertEqual([KNOWN], self.put(register_peer()))
+
+    def test_newer_list(self) -> None:
+        """Whoever is to be sent the server list takes the long way, asked or not."""
+        update = pb.ConfigUpdate(serial=4, rendezvous_servers=[b"one.example"])
+        told = pb.encode(Message(configure_update=update))
+        self.put(told, LOCAL)
+        for _ in range(2):
+            self.assertEqual([ASKED, told], self.put(register_peer("987654321")))
+            self.assertEqual([ASKED, told], self.put(register_peer(), AWAY))
+        self.assertEqual([ASKED], self.put(register_peer("987654321", serial=4)))
+        self.assertEqual(1, self.asked)
+
+    def test_without_a_key(self) -> None:
+        """A heartbeat that cannot be told from others is read each time, and answered."""
+        for _ in range(2):
+            self.clock.advance(30)
+            reading = self.heartbeats.learn(b"", register_peer(), BOB)
+            self.assertIs(Reading.KNOWN, reading)
+            self.assertTrue(self.is_online())
+        self.assertEqual(0, self.heartbeats.recognise([b""], 0))
+
+    def test_nobody(self) -> None:
+        """A sender without a port is not heard."""
+        nobody = Address(BOB.host, 0)
+        self.clock.advance(30)
+        for peer_id in (BOB_ID, "987654321"):
+            reading = self.heartbeats.learn(b"key", register_peer(peer_id), nobody)
+            self.assertIs(Reading.UNREAD, reading)
+        self.assertFalse(self.is_online())
 
     def test_moved(self) -> None:
         """From another port it has to prove itself within 20 s, and may move later."""
         self.put(register_peer())
-        self.assertEqual([b"\x3a\x02\x10\x01"], self.put(register_peer(), MOVED))
+        self.assertEqual([ASKED], self.put(register_peer(), MOVED))
         self.clock.advance(20)
         self.assertEqual([KNOWN], self.put(register_peer(), MOVED))
-        self.assertEqual((0, 2), self.short_ways())
-        self.assertEqual([b"\x3a\x02\x10\x01"], self.put(register_peer()))
+        self.assertEqual(((0, 2), 1), (self.short_ways(), self.asked))
+        self.assertEqual([ASKED], self.put(register_peer()))
         self.assertEqual([KNOWN], self.put(register_peer(), MOVED))
         self.assertEqual((1, 0), self.short_ways())
 
     def test_other_host(self) -> None:
         """From another host it is asked for its key, but not from this machine."""
         self.put(register_peer())
-        self.assertEqual([b"\x3a\x02\x10\x01"], self.put(register_peer(), AWAY))
+        self.assertEqual([ASKED], self.put(register_peer(), AWAY))
         self.assertEqual([KNOWN], self.put(register_peer(), LOCAL))
         self.assertEqual((0, 2), self.short_ways())
 
@@ -131,7 +179,7 @@ class ShortWayTests(ShortWayCase):
         """Once it has registered elsewhere, the old address is not its own any more."""
         self.put(register_peer())
         self.assertEqual("OK", self.register(origin=AWAY))
-        self.assertEqual([b"\x3a\x02\x10\x01"], self.put(register_peer()))
+        self.assertEqual([ASKED], self.put(register_peer()))
         self.assertEqual((0, 1), self.short_ways())
 
     def test_new_key(self) -> None:
@@ -204,12 +252,15 @@ class Twin(ShortWayCase):
 class SameTests(SynchronousTestCase):
     def test_nobody_notices(self) -> None:
         """Whatever happens, in any order: the same answers, the same devices online."""
-        recognised = 0
+        recognised = asked = 0
         for seed in range(20):
-            recognised += self.compare(random.Random(seed))
+            fast = self.compare(random.Random(seed))
+            recognised += fast.recognised
+            asked += fast.asked
         self.assertGreater(recognised, 500)
+        self.assertGreater(asked, 500)
 
-    def compare(self, rng: random.Random) -> int:
+    def compare(self, rng: random.Random) -> Short:
         fast, plain = Short(), Twin()
         fast.setUp()
         plain.setUp()
@@ -227,7 +278,8 @@ class SameTests(SynchronousTestCase):
                 online.append([server.is_online(peer_id) for peer_id in ids])
             self.assertEqual(answers[0], answers[1], (step, datagram, origin))
             self.assertEqual(online[0], online[1], (step, datagram, origin))
-        return fast.recognised
+            self.assertEqual(fast.counted(), plain.counted())
+        return fast
 
 
 def any_datagram(rng: random.Random, peer_id: str) -> bytes:

@@ -18,6 +18,7 @@ from tests.transports.sockets import family_of, has_ipv6
 
 HEARTBEAT = bytes.fromhex("320d0a093132333435363738391003")
 ANSWER = b"\x3a\x00"
+OTHER = b"\x3a\x02\x10\x01"
 
 
 class BatchCase(SynchronousTestCase):
@@ -32,7 +33,7 @@ class BatchCase(SynchronousTestCase):
             raise SkipTest("needs IPv6")
         self.bound = self.open(self.host)
         self.bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        self.batch = DatagramBatch(self.bound, ANSWER)
+        self.batch = DatagramBatch(self.bound, ANSWER, OTHER)
 
     def open(self, host: str = "") -> socket.socket:
         """Return a socket; what it sends is there at once, for it is this machine."""
@@ -187,7 +188,9 @@ class AnsweringTests(BatchCase):
         self.assertEqual(count, self.batch.receive())
         return clients
 
-    def answered(self, clients: list[socket.socket]) -> list[int]:
+    def answered(
+        self, clients: list[socket.socket], answer: bytes = ANSWER
+    ) -> list[int]:
         """Return the indices of the clients that got the answer."""
         got = []
         for index, client in enumerate(clients):
@@ -196,8 +199,9 @@ class AnsweringTests(BatchCase):
                 data, sender = client.recvfrom(100)
             except BlockingIOError:
                 continue
-            self.assertEqual((ANSWER, self.bound.getsockname()[:2]), (data, sender[:2]))
-            got.append(index)
+            self.assertEqual(self.bound.getsockname()[:2], sender[:2])
+            if data == answer:
+                got.append(index)
         return got
 
     def test_all(self) -> None:
@@ -211,6 +215,18 @@ class AnsweringTests(BatchCase):
         clients = self.asked(6)
         self.assertEqual([0, 0], [self.batch.answer(2, 4), self.batch.answer(5, 5)])
         self.assertEqual([2, 3], self.answered(clients))
+
+    def test_otherwise(self) -> None:
+        """Some are sent the other answer; that is forgotten with the next batch."""
+        clients = self.asked(6)
+        for index in (1, 2, 5):
+            self.batch.answer_otherwise(index)
+        self.assertEqual([0, 0], [self.batch.answer(0, 2), self.batch.answer(2, 6)])
+        got = [client.recv(100) for client in clients]
+        self.assertEqual([ANSWER, OTHER, OTHER, ANSWER, ANSWER, OTHER], got)
+        clients = self.asked(6)
+        self.assertEqual(0, self.batch.answer(0, 6))
+        self.assertEqual(list(range(6)), self.answered(clients))
 
     def test_refused(self) -> None:
         """Those that the system refuses to send to are skipped and counted."""

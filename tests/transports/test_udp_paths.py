@@ -7,6 +7,7 @@ The sockets are real, the rooms behind them too; the reactor reads when a test s
 from __future__ import annotations
 
 import errno
+import random
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -215,6 +216,24 @@ class PathContract(_Mixin):
         stranger = self.client()
         asked = self.ask(stranger, *[register_peer(b"987654321")] * 3, register_peer(b""))
         self.assertEqual([ASKED] * 3, asked)
+
+    def test_strangers_among_devices(self) -> None:
+        """Each gets the answer to its own question, in every mixture, batch after batch."""
+        device = self.device()
+        beats = {KNOWN: register_peer(), ASKED: register_peer(b"987654321")}
+        beats[NEWER] = software_update(20)
+        rng = random.Random(4)
+        for _ in range(20):
+            expected = rng.choices((KNOWN, ASKED, NEWER), (6, 6, 1), k=50)
+            sent = [beats[answer] for answer in expected]
+            self.assertEqual(expected, self.ask(device, *sent))
+        self.assertEqual((1001, {}), (self.edge.received, self.counted()))
+
+    def test_long_strangers(self) -> None:
+        """Ids of any length that nobody has are asked for the key."""
+        ids = [b"x" * size for size in (1, 20, 29, 30, 31, 42, 43, 60, 100, 101, 5000)]
+        stranger, sent = self.client(), [register_peer(peer_id) for peer_id in ids]
+        self.assertEqual([ASKED] * len(ids) * 2, self.ask(stranger, *sent * 2))
 
     def test_other_ids(self) -> None:
         """Ids of any length are known again."""
@@ -445,6 +464,23 @@ class BatchPortTests(PathCase):
 
         self.patch(pb, "decode", fail)
         self.assertEqual([KNOWN] * 200, self.ask(device, *[register_peer()] * 200))
+
+    def test_strangers_are_not_decoded(self) -> None:
+        """Nor are ids that were looked up lately in vain, or long ones that are known."""
+        ids = (b"987654321", b"x" * 60, b"y" * 60)
+        device = self.device(ids[2])
+        beats = [register_peer(peer_id) for peer_id in ids]
+        self.ask(device, *beats)
+
+        def fail(_data: bytes) -> Any:
+            raise AssertionError("decoded")
+
+        self.patch(pb, "decode", fail)
+        self.assertEqual([ASKED, ASKED, KNOWN] * 20, self.ask(device, *beats * 20))
+        self.clock.advance(30)
+        self.ask(device, beats[2])
+        peer = self.rooms.presence.get(ids[2].decode())
+        self.assertEqual(self.clock.seconds(), peer and peer.seen_s)
 
     def test_refused_by_the_system(self) -> None:
         """Answers that the system refuses are counted, and the others are sent."""
