@@ -22,7 +22,7 @@ from bench.announce import Announcer
 from bench.build import build, say
 from bench.child import cpu_s, descriptors, leave_server_cpu, rss_bytes
 from bench.devices import FIRST_ID, SOURCE
-from bench.load import Load, LoadError
+from bench.load import Load, LoadError, latency_words
 from bench.servers import RULES, Server, add_build_options, chosen_build
 from bench.setting import SOCKETS, Setting
 
@@ -152,8 +152,7 @@ def _run(server: Server, arguments: argparse.Namespace, sessions: int) -> bool:
         say(
             f"{result['answered']:.0f} of {result['sent']:.0f} heartbeats answered, "
             f"{result['lost']:.0f} lost, {result['asked_for_key']:.0f} asked for a key, "
-            f"p50 {result['p50us']:.0f} us, p99 {result['p99us']:.0f} us, "
-            f"longest {result['maxus']:.0f} us"
+            f"{latency_words(result)}"
         )
     say("all sessions are still there" if kept else "sessions were cut")
     lost = sum(result["lost"] + result["asked_for_key"] for result in results)

@@ -19,6 +19,14 @@ Figures: TypeAlias = dict[str, float]
 _SPARE_S = 60.0
 
 
+def latency_words(figures: Figures) -> str:
+    """Return what heartbeats had to wait, in words; of lost ones that is not known."""
+    shown = {"p50us": "p50", "p99us": "p99", "p999us": "p99.9", "maxus": "longest"}
+    if not shown.keys() <= figures.keys():
+        return "latency not known"
+    return ", ".join(f"{word} {figures[name]:.0f} us" for name, word in shown.items())
+
+
 class LoadError(RuntimeError):
     """A generator failed, found a wrong byte, or did not end in time."""
 

@@ -23,7 +23,7 @@ from bench.build import build, say
 from bench.child import cpu_s, leave_server_cpu, rss_bytes
 from bench.devices import FIRST_ID, SOURCE
 from bench.first_heard import Devices, Heard, strangers
-from bench.load import Load, LoadError
+from bench.load import Load, LoadError, latency_words
 from bench.servers import RULES, Server, add_build_options, chosen_build
 from bench.setting import SOCKETS, Setting
 
@@ -116,8 +116,7 @@ def _at_pace(server: Server, devices: int, seconds: float) -> Iterator[None]:
     say(
         f"heartbeats at pace: {result['answered']:.0f} of {result['sent']:.0f} answered, "
         f"{result['lost']:.0f} lost, {result['asked_for_key']:.0f} asked for a key, "
-        f"p50 {result['p50us']:.0f} us, p99 {result['p99us']:.0f} us, "
-        f"p99.9 {result['p999us']:.0f} us, longest {result['maxus']:.0f} us, "
+        f"{latency_words(result)}, "
         f"{result['cpu_s'] / result['seconds']:.1%} of a core"
     )
 

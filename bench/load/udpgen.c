@@ -7,6 +7,9 @@
 //   closed loop   window= on the way from each socket; as fast as the server answers
 //   open loop     rate= a second, all together; latency is measured
 //
+// Answers name no device, so latency goes by their order, socket by socket: once one is
+// lost those that follow cannot be told apart, and no latencies are printed.
+//
 // Every answer is checked.  Lost is what was not answered for 0.25 s (closed loop) or by
 // the end (open loop).  Everywhere: host port source seconds warm pid.
 // Prints REGISTERED, START and one line of JSON.
@@ -28,7 +31,8 @@ enum {
     ID_CHARS = 9,
     MAX_EVENTS = 256,
     MAX_RING = 1 << 15,
-    RECEIVE_BUFFER_BYTES = 4 << 20
+    RECEIVE_BUFFER_BYTES = 4 << 20,
+    SETTLE_MS = 200
 };
 static const double LOST_S = 0.25, REGISTER_S = 300, REGISTER_AGAIN_S = 2, LAST_ANSWERS_S = 0.5;
 
@@ -36,7 +40,7 @@ struct udp_socket {
     int fd, next; // the device whose turn is next
     int in_flight, round_sent;
     double heard_s;
-    double *sent_s; // ring of send times, in open loop; answers come in order
+    double *sent_s; // ring of send times of heartbeats, in open loop
     unsigned ring_head, ring_tail;
 };
 
@@ -47,7 +51,7 @@ struct generator {
     int socket_count, devices, first_id, in_window, epoll, turn;
     unsigned ring_size;
     double rate, rate_sent;
-    bool registering;
+    bool registering, ring_overrun;
     long sent, answered, lost, bad, asked, refused, unsent;
     struct latencies latencies;
     struct mmsghdr out[BATCH], in[BATCH];
@@ -139,7 +143,7 @@ static void note_answers(struct generator *g, struct udp_socket *s, int count) {
     s->in_flight -= count;
     s->heard_s = t;
     g->answered += count;
-    for (int i = 0; s->sent_s && i < count && s->ring_tail != s->ring_head; i++)
+    for (int i = 0; i < count && s->ring_tail != s->ring_head; i++)
         latency_add(&g->latencies, t - s->sent_s[s->ring_tail++ % g->ring_size]);
 }
 
@@ -185,8 +189,10 @@ static int send_batch(struct generator *g, struct udp_socket *s, int count) {
     double t = now_s();
     if (s->in_flight == sent)
         s->heard_s = t;
-    for (int i = 0; s->sent_s && i < sent; i++)
+    for (int i = 0; s->sent_s && !g->registering && i < sent; i++)
         s->sent_s[s->ring_head++ % g->ring_size] = t;
+    if (s->ring_head - s->ring_tail > g->ring_size)
+        g->ring_overrun = true;
     return sent;
 }
 
@@ -240,6 +246,28 @@ static bool register_some(struct generator *g, int index) {
     return false;
 }
 
+static void start_counting(struct generator *g) {
+    g->sent = g->answered = g->lost = g->bad = g->asked = g->refused = g->unsent = 0;
+    g->rate_sent = 0;
+    g->latencies.count = 0;
+}
+
+// Wait until the answers to what was sent twice have come, and forget those that have not:
+// what is still counted as on the way would shift each later answer by one.
+static void settle(struct generator *g) {
+    long before;
+    do {
+        before = g->answered;
+        receive_all(g, SETTLE_MS);
+    } while (g->answered != before);
+    for (int i = 0; i < g->socket_count; i++) {
+        struct udp_socket *s = &g->sockets[i];
+        s->in_flight = 0;
+        s->ring_head = s->ring_tail = 0;
+    }
+    start_counting(g);
+}
+
 static void register_all(struct generator *g) {
     double until_s = now_s() + REGISTER_S;
     bool complete = false;
@@ -255,13 +283,8 @@ static void register_all(struct generator *g) {
             exit(3);
         }
     }
+    settle(g);
     g->registering = false;
-}
-
-static void start_counting(struct generator *g) {
-    g->sent = g->answered = g->lost = g->bad = g->asked = g->refused = g->unsent = 0;
-    g->rate_sent = 0;
-    g->latencies.count = 0;
 }
 
 static void run(struct generator *g) {
@@ -299,9 +322,12 @@ static void print_result(struct generator *g, long in_time) {
            g->answered, g->window.elapsed_s, (double)in_time / g->window.elapsed_s);
     printf("\"lost\":%ld,\"bad\":%ld,\"asked_for_key\":%ld,\"refused\":%ld,", g->lost, g->bad,
            g->asked, g->refused);
-    printf("\"unsent\":%ld,\"cpu_s\":%.6f,\"cpu_us_each\":%.4f,", g->unsent, cpu,
+    printf("\"unsent\":%ld,\"cpu_s\":%.6f,\"cpu_us_each\":%.4f", g->unsent, cpu,
            in_time ? cpu * 1e6 / (double)in_time : 0);
-    latency_print(&g->latencies);
+    if (g->rate && !g->lost && !g->ring_overrun) {
+        printf(",");
+        latency_print(&g->latencies);
+    }
     printf("}\n");
 }
 
