@@ -22,10 +22,10 @@ from rdserver.wire.address import Address
 CHUNK_BYTES = 192 * 1024
 """Most that one turn moves: some tens of microseconds, which is how long others wait."""
 
-STICKY_BYTES = 8192
+STICKY_BYTES = 32 * 1024
 """After a burst of this size the next one is spliced from its start."""
 
-UNPAID_BYTES = 16 * 1024
+UNPAID_BYTES = 64 * 1024
 """While no limit is near, what small messages may add up to before it is paid."""
 
 _MODE = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
@@ -53,10 +53,11 @@ class SpliceFlow:
         "_burst_bytes",
         "_held",
         "_in_pipe",
+        "_is_far",
         "_left",
-        "_near_limit",
         "_owner",
         "_pipe",
+        "_received",
         "_tools",
         "_unpaid",
         "closing",
@@ -85,6 +86,7 @@ class SpliceFlow:
         self._tools = tools
         self._owner = owner
         self.session = session
+        self._received = session.received
         self.side = side
         self.source = source
         self.sink = sink
@@ -93,7 +95,7 @@ class SpliceFlow:
         self._in_pipe = 0
         self._bulk = False
         self._burst_bytes = 0
-        self._near_limit = True
+        self._is_far = False
         self._unpaid = 0
         self._held = False
         self.stuck = False
@@ -118,6 +120,7 @@ class SpliceFlow:
     def hold(self) -> None:
         """Read nothing until :meth:`release`: a limit is reached."""
         self._held = True
+        self._is_far = False
         self.session.held += 1
 
     def release(self) -> None:
@@ -130,36 +133,40 @@ class SpliceFlow:
     def turn(self) -> None:
         """Move at most one chunk."""
         try:
-            if self.stuck and not self._flush():
-                return
-            if self.over:
-                self._wind_up()
-            elif self.readable and not self._held:
-                self._move()
+            if self._is_far and not (self._bulk or self.stuck or self.over):
+                self._copy(BUFFER_BYTES)  # what most small chunks are: nothing to ask
+            else:
+                self._turn_with_care()
         except Exception:
             self._owner.failed(self)
 
-    def _move(self) -> None:
-        want = CHUNK_BYTES if self._unpaid else self._allowed()
-        if self._bulk:
-            self._splice(want)
-        else:
-            self._copy(want)
+    def _turn_with_care(self) -> None:
+        if self.stuck and not self._flush():
+            return
+        if self.over:
+            self._wind_up()
+        elif self.readable and not self._held:
+            want = CHUNK_BYTES if self._is_far else self._allowed()
+            if self._bulk:
+                self._splice(want)
+            else:
+                self._copy(min(want, BUFFER_BYTES))
 
     def _allowed(self) -> int:
         meter = self.session.meter
         if not meter.limited:
-            self._near_limit = False
+            self._is_far = True
             return CHUNK_BYTES
         want = meter.grant(CHUNK_BYTES, self._tools.now())
-        self._near_limit = want < CHUNK_BYTES or meter.contended
+        self._is_far = want == CHUNK_BYTES and not meter.contended
         return want
 
     def _copy(self, want: int) -> None:
         tools = self._tools
-        size = self._receive(min(want, BUFFER_BYTES))
+        size = self._receive(want)
         if not size:
             return
+        tools.loop.last_bytes = size
         self._account(size)
         if size < BUFFER_BYTES and size < want and not self.closing:
             self.readable = False  # a short read: the next edge will tell of more
@@ -199,7 +206,7 @@ class SpliceFlow:
     def _splice(self, want: int) -> None:
         pipe = self._tools.pipes.take()
         if pipe is None:
-            self._copy(want)
+            self._copy(min(want, BUFFER_BYTES))
             return
         size = self._fill(pipe, want)
         if not size:
@@ -289,12 +296,12 @@ class SpliceFlow:
         return len(self._left) + self._in_pipe + unsent_bytes(self.sink.fileno())
 
     def _account(self, size: int) -> None:
-        session = self.session
-        session.received[self.side] += size
-        if self._near_limit:
+        self._received[self.side] += size
+        if not self._is_far:
             self._tools.pacer.moved(self, size)
             return
         self._unpaid += size
         if self._unpaid >= UNPAID_BYTES:
-            session.meter.pay(self._unpaid)
+            self.session.meter.pay(self._unpaid)
             self._unpaid = 0
+            self._allowed()

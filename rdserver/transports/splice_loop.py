@@ -17,8 +17,7 @@ from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-SLICE_S = 0.002
-"""How long the loop goes on before everything else in the reactor gets its turn."""
+from rdserver.transports.lull import SLICE_S, Lull
 
 _EVENTS = 256
 _IN, _OUT = select.EPOLLIN, select.EPOLLOUT
@@ -54,12 +53,15 @@ class SpliceLoop:
 
     :param reactor: an ``IReactorFDSet`` and ``IReactorTime``.
     :param now: monotonic clock, in seconds.
+    :ivar last_bytes: size of the last chunk that was copied; the flows say it.
     """
 
     def __init__(self, reactor: Any, now: Callable[[], float]) -> None:
         self._reactor = reactor
         self._now = now
         self._epoll = select.epoll()
+        self._lull = Lull(reactor, self._epoll, now)
+        self.last_bytes = 0
         # By descriptor: small numbers, which the system gives again and again.
         self._reading: list[Flow | None] = []
         self._writing: list[Flow | None] = []
@@ -110,7 +112,7 @@ class SpliceLoop:
         self.doRead()
 
     def doRead(self) -> None:  # noqa: N802 - Twisted's name
-        """Serve events and turns for one slice of time."""
+        """Serve events and turns, for as long as the others can wait."""
         self._running = True
         self._serve(self._now() + SLICE_S)
         self._running = False
@@ -119,28 +121,38 @@ class SpliceLoop:
 
     def _serve(self, until_s: float) -> None:
         epoll, queue, now = self._epoll, self._queue, self._now
-        reading, writing = self._reading, self._writing
+        served = 0
         # Closed by what a turn brings about: the last connection of a server that stops.
         while not epoll.closed:
-            for descriptor, events in epoll.poll(0, _EVENTS):
-                flow = writing[descriptor]
-                if events & _OUT and flow is not None and flow.stuck and not flow.queued:
-                    flow.turn()
-                flow = reading[descriptor]
-                if flow is None or not events & _TO_READ:
-                    continue
-                flow.readable = True
-                if events & _ENDED:
-                    flow.closing = True
-                if not (flow.queued or flow.stuck):
-                    flow.turn()
-            if not queue:
+            ready = epoll.poll(0, _EVENTS)
+            served += len(ready)
+            self._give_turns(ready)
+            if queue:
+                flow = queue.popleft()
+                flow.queued = False
+                flow.turn()
+                if now() > until_s:
+                    return
+                continue
+            until_s = self._lull.next_slice(until_s, served, self.last_bytes)
+            if not until_s:
                 return
-            flow = queue.popleft()
-            flow.queued = False
-            flow.turn()
-            if now() > until_s:
-                return
+            served = 0
+
+    def _give_turns(self, ready: list[tuple[int, int]]) -> None:
+        reading, writing = self._reading, self._writing
+        for descriptor, events in ready:
+            flow = writing[descriptor]
+            if flow is not None and flow.stuck and events & _OUT and not flow.queued:
+                flow.turn()
+            flow = reading[descriptor]
+            if flow is None or not events & _TO_READ:
+                continue
+            flow.readable = True
+            if events & _ENDED:
+                flow.closing = True
+            if not (flow.queued or flow.stuck):
+                flow.turn()
 
     def close(self) -> None:
         """Let go of the reactor; nothing may be watched any more."""

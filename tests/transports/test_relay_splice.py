@@ -491,7 +491,7 @@ import rdserver.relay_service
         subprocess.run(command, check=True, env={"PYTHONPATH": PATH})
 
 
-class FlowTests(SpliceCase):
+class KernelTests(Splices, PathCase):
     def test_large_only_in_the_kernel(self) -> None:
         """Bulk goes through a pipe, a small message does not."""
         spliced: list[int] = []

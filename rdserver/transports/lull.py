@@ -1,0 +1,86 @@
+"""
+What the loop of spliced connections does once nothing is left to do.
+
+To go back to the reactor and be called again costs more than a small chunk itself.  So
+the loop waits in the reactor's stead, for as long as it alone has something to do.  And
+where chunks of some size come so often that each finds us asleep again, it sleeps a
+little longer, so that one awakening serves several: on a machine whose processor sleeps
+in between, waking up is what most of such a chunk costs.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Callable
+from typing import Any
+
+SLICE_S = 0.002
+"""How long the loop goes on before everything else in the reactor gets its turn."""
+
+NAP_S = 0.0004
+"""What a nap adds to the latency, at most; a nap is for chunks that no hand has typed."""
+
+NAP_ABOVE_BYTES = 4096
+
+_ALERT = 64
+"""After a nap that gathered nothing: so many times without one."""
+
+
+class Lull:
+    """
+    Waits for more, or says that the reactor must go on.
+
+    :param reactor: an ``IReactorTime``; of one that waits with epoll this waits in the
+        stead.
+    :param epoll: the loop's own, which is a reader of the reactor's.
+    :param now: monotonic clock, in seconds.
+    :param sleep: sleeps so many seconds.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        epoll: select.epoll,
+        now: Callable[[], float],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._reactor = reactor
+        # Twisted's own attribute; it reports again what nobody has served.
+        self._poller: select.epoll | None = getattr(reactor, "_poller", None)
+        self._ours = epoll.fileno()
+        self._now = now
+        self._sleep = sleep
+        self._alert = _ALERT
+        self._has_napped = False
+
+    def next_slice(self, until_s: float, served: int, last_bytes: int) -> float:
+        """
+        Wait until the loop has something to do, unless others have.
+
+        :param until_s: end of the present slice of time.
+        :param served: how many events there were since the last time.
+        :param last_bytes: size of the last small chunk.
+        :return: until when to serve what has come, or 0.0 to let the reactor go on.
+        """
+        if self._has_napped:
+            self._has_napped = False
+            if served < 2:
+                self._alert = _ALERT
+        if self._alert:
+            self._alert -= 1
+        elif last_bytes >= NAP_ABOVE_BYTES and self._now() < until_s:
+            self._has_napped = True
+            self._sleep(NAP_S)
+            return until_s
+        return self._now() + SLICE_S if self._is_ours_alone() else 0.0
+
+    def _is_ours_alone(self) -> bool:
+        """Wait as the reactor would; return whether only the loop has something to do."""
+        if self._poller is None or not self._reactor.running:
+            return False
+        timeout_s = self._reactor.timeout()
+        if timeout_s == 0:
+            return False
+        ready = self._poller.poll(timeout_s, 2)
+        return len(ready) == 1 and ready[0][0] == self._ours
