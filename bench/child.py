@@ -103,6 +103,17 @@ def cpu_s(pid: int) -> float:
     return run_ns * 1e-9
 
 
+def udp_drops(pid: int, port: int) -> int:
+    """Return how many datagrams found no room in the buffers of a process's UDP *port*."""
+    dropped = 0
+    for name in ("udp", "udp6"):
+        lines = Path(f"/proc/{pid}/net/{name}").read_text().splitlines()[1:]
+        for fields in map(str.split, lines):
+            if int(fields[1].rpartition(":")[2], 16) == port:
+                dropped += int(fields[12])
+    return dropped
+
+
 def descriptors(pid: int) -> dict[str, int]:
     """Return how many descriptors of each kind (socket, pipe ...) a process has open."""
     kinds: dict[str, int] = {}

@@ -20,9 +20,9 @@ from pathlib import Path
 from bench import namespace
 from bench.announce import Announcer
 from bench.build import build, say
-from bench.child import cpu_s, descriptors, leave_server_cpu, rss_bytes
+from bench.child import cpu_s, descriptors, leave_server_cpu, rss_bytes, udp_drops
 from bench.devices import FIRST_ID, SOURCE
-from bench.load import Load, LoadError, latency_words
+from bench.load import Load, LoadError, heartbeat_words
 from bench.servers import RULES, Server, add_build_options, chosen_build
 from bench.setting import SOCKETS, Setting
 
@@ -147,13 +147,11 @@ def _run(server: Server, arguments: argparse.Namespace, sessions: int) -> bool:
             )
             _watch(server, seconds)
             results = [load.result() for load in loads]
+        dropped = udp_drops(server.pid, server.id_port)
         kept = descriptors(server.pid).get("socket", 0) >= 2 * sessions
     for result in results:
-        say(
-            f"{result['answered']:.0f} of {result['sent']:.0f} heartbeats answered, "
-            f"{result['lost']:.0f} lost, {result['asked_for_key']:.0f} asked for a key, "
-            f"{latency_words(result)}"
-        )
+        say(heartbeat_words(result))
+    say(f"{dropped} datagrams dropped by the server's socket")
     say("all sessions are still there" if kept else "sessions were cut")
     lost = sum(result["lost"] + result["asked_for_key"] for result in results)
     return kept and not lost

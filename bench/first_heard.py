@@ -12,9 +12,10 @@ import multiprocessing
 import random
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from ipaddress import IPv4Address
+from typing import Any
 
 from attrs import frozen
 
@@ -114,29 +115,34 @@ class Devices:
                 opened.settimeout(_SILENCE_S)
 
 
-def _send_strangers(port: int, addresses: int, per_s: float) -> None:
+def _send_strangers(port: int, addresses: int, per_s: float, sent: Any) -> None:
     import os
 
     os.sched_setaffinity(0, LOAD_CPUS)
     rng = random.Random(1)
     hosts = (str(IPv4Address(_STRANGERS) + n) for n in range(addresses))
     turns = itertools.cycle([_open(host, port) for host in hosts])
-    began_s, sent = time.monotonic(), 0
+    began_s = time.monotonic()
     while True:
-        while sent < per_s * (time.monotonic() - began_s):
+        while sent.value < per_s * (time.monotonic() - began_s):
             next(turns).send(_heartbeat(b"x%08x" % rng.getrandbits(32)))
-            sent += 1
+            sent.value += 1
         time.sleep(_PACE_S)
 
 
 @contextmanager
-def strangers(port: int, addresses: int, per_s: float) -> Iterator[None]:
-    """Let heartbeats with ids at random come, that nobody ever registered."""
-    arguments = (port, addresses, per_s)
+def strangers(port: int, addresses: int, per_s: float) -> Iterator[Callable[[], int]]:
+    """
+    Let heartbeats with ids at random come, that nobody ever registered.
+
+    It yields what says how many were sent so far: a pace too fast is not kept.
+    """
+    sent = multiprocessing.Value("q", 0, lock=False)
+    arguments = (port, addresses, per_s, sent)
     process = multiprocessing.Process(target=_send_strangers, args=arguments, daemon=True)
     process.start()
     try:
-        yield
+        yield lambda: sent.value
     finally:
         process.terminate()
         process.join()

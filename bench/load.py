@@ -19,12 +19,18 @@ Figures: TypeAlias = dict[str, float]
 _SPARE_S = 60.0
 
 
-def latency_words(figures: Figures) -> str:
-    """Return what heartbeats had to wait, in words; of lost ones that is not known."""
+def heartbeat_words(figures: Figures) -> str:
+    """Return what became of heartbeats, in words; after a loss no latency is known."""
     shown = {"p50us": "p50", "p99us": "p99", "p999us": "p99.9", "maxus": "longest"}
-    if not shown.keys() <= figures.keys():
-        return "latency not known"
-    return ", ".join(f"{word} {figures[name]:.0f} us" for name, word in shown.items())
+    latencies = [
+        f"{word} {figures[name]:.0f} us" for name, word in shown.items() if name in figures
+    ]
+    return (
+        f"{figures['answered']:.0f} of {figures['sent']:.0f} heartbeats answered, "
+        f"{figures['late']:.0f} late, {figures['lost']:.0f} lost, "
+        f"{figures['asked_for_key']:.0f} asked for a key, "
+        + (", ".join(latencies) or "latency not known")
+    )
 
 
 class LoadError(RuntimeError):

@@ -20,10 +20,10 @@ from pathlib import Path
 
 from bench import namespace
 from bench.build import build, say
-from bench.child import cpu_s, leave_server_cpu, rss_bytes
+from bench.child import cpu_s, leave_server_cpu, rss_bytes, udp_drops
 from bench.devices import FIRST_ID, SOURCE
 from bench.first_heard import Devices, Heard, strangers
-from bench.load import Load, LoadError, latency_words
+from bench.load import Load, LoadError, heartbeat_words
 from bench.servers import RULES, Server, add_build_options, chosen_build
 from bench.setting import SOCKETS, Setting
 
@@ -114,9 +114,8 @@ def _at_pace(server: Server, devices: int, seconds: float) -> Iterator[None]:
         yield
         result = load.result()
     say(
-        f"heartbeats at pace: {result['answered']:.0f} of {result['sent']:.0f} answered, "
-        f"{result['lost']:.0f} lost, {result['asked_for_key']:.0f} asked for a key, "
-        f"{latency_words(result)}, "
+        f"at pace: {heartbeat_words(result)}, {udp_drops(server.pid, server.id_port)} "
+        "dropped so far by the server's socket, "
         f"{result['cpu_s'] / result['seconds']:.1%} of a core"
     )
 
@@ -128,13 +127,14 @@ def _flood(server: Server, arguments: argparse.Namespace) -> None:
             pass  # without the flood
         flood = strangers(server.id_port, arguments.addresses, arguments.flood)
         before = rss_bytes(server.pid)
-        with _at_pace(server, _KNOWN, arguments.seconds), flood:
+        with _at_pace(server, _KNOWN, arguments.seconds), flood as sent:
             behind = range(_KNOWN, arguments.devices, SOCKETS)[:_BEHIND_NAT]
             used_s = cpu_s(server.pid)
             heard = devices.send_each(behind, _AT_ONCE)
             used_s = cpu_s(server.pid) - used_s
             say(f"behind one address: {_shown(heard, len(behind), used_s)}")
-        say(f"memory of strangers: {(rss_bytes(server.pid) - before) / 2**20:.1f} MiB")
+        memory = (rss_bytes(server.pid) - before) / 2**20
+        say(f"{sent()} strangers were sent: {memory:.1f} MiB")
 
 
 def _run(setting: Setting, arguments: argparse.Namespace) -> None:

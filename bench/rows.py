@@ -54,6 +54,7 @@ def _never(figure: str, label: str) -> Goal:
 
 _NONE_LOST = (
     _never("lost", "heartbeats lost"),
+    Goal("late", kind=Kind.VALUE, label="answered after 0.5-3 s", worst=True),
     _never("asked_for_key", "known devices asked for their key"),
 )
 _NONE_FAILED = _never("failed", "failed requests")

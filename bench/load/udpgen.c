@@ -10,8 +10,10 @@
 // Answers name no device, so latency goes by their order, socket by socket: once one is
 // lost those that follow cannot be told apart, and no latencies are printed.
 //
-// Every answer is checked.  Lost is what was not answered for 0.25 s (closed loop) or by
-// the end (open loop).  Everywhere: host port source seconds warm pid.
+// Every answer is checked.  Late is what came after 0.5 s; lost is what did not come in 3 s,
+// when a device sends again.  A socket in closed loop that hears nothing for 0.5 s waits
+// for what is on the way.  Late, lost and asked_for_key count from the first heartbeat on,
+// the rest after warming up.  Everywhere: host port source seconds warm pid.
 // Prints REGISTERED, START and one line of JSON.
 #include <arpa/inet.h>
 #include <errno.h>
@@ -30,15 +32,16 @@ enum {
     DATAGRAM_BYTES = 160,
     ID_CHARS = 9,
     MAX_EVENTS = 256,
-    MAX_RING = 1 << 15,
+    MAX_RING = 1 << 17,
     RECEIVE_BUFFER_BYTES = 4 << 20,
     SETTLE_MS = 200
 };
-static const double LOST_S = 0.25, REGISTER_S = 300, REGISTER_AGAIN_S = 2, LAST_ANSWERS_S = 0.5;
+static const double LATE_S = 0.5, LOST_S = 3, REGISTER_S = 300, REGISTER_AGAIN_S = 2;
 
 struct udp_socket {
     int fd, next; // the device whose turn is next
     int in_flight, round_sent;
+    int stalled; // of those in flight, in closed loop, how many will be late at best
     double heard_s;
     double *sent_s; // ring of send times of heartbeats, in open loop
     unsigned ring_head, ring_tail;
@@ -52,7 +55,7 @@ struct generator {
     unsigned ring_size;
     double rate, rate_sent;
     bool registering, ring_overrun;
-    long sent, answered, lost, bad, asked, refused, unsent;
+    long sent, answered, late, lost, bad, asked, refused, unsent;
     struct latencies latencies;
     struct mmsghdr out[BATCH], in[BATCH];
     struct iovec out_vector[BATCH], in_vector[BATCH];
@@ -107,8 +110,8 @@ static void open_socket(struct generator *g, int index) {
 static void open_all(struct generator *g) {
     g->epoll = epoll_create1(0);
     g->sockets = allocate((size_t)g->socket_count, sizeof *g->sockets);
-    // Enough for what is on the way in a second.
-    double per_socket = g->rate / g->socket_count;
+    // Enough for what is on the way until it is lost.
+    double per_socket = g->rate / g->socket_count * (LOST_S + 1);
     for (g->ring_size = 64; g->ring_size < per_socket && g->ring_size < MAX_RING;)
         g->ring_size *= 2;
     for (int i = 0; i < g->socket_count; i++)
@@ -140,11 +143,17 @@ static void check(struct generator *g, const u8 *data, size_t size) {
 
 static void note_answers(struct generator *g, struct udp_socket *s, int count) {
     double t = now_s();
+    int late = count < s->stalled ? count : s->stalled;
+    g->late += late;
+    s->stalled -= late;
     s->in_flight -= count;
     s->heard_s = t;
     g->answered += count;
-    for (int i = 0; i < count && s->ring_tail != s->ring_head; i++)
-        latency_add(&g->latencies, t - s->sent_s[s->ring_tail++ % g->ring_size]);
+    for (int i = 0; i < count && s->ring_tail != s->ring_head; i++) {
+        double latency_s = t - s->sent_s[s->ring_tail++ % g->ring_size];
+        latency_add(&g->latencies, latency_s);
+        g->late += latency_s > LATE_S;
+    }
 }
 
 static void receive(struct generator *g, struct udp_socket *s) {
@@ -196,12 +205,22 @@ static int send_batch(struct generator *g, struct udp_socket *s, int count) {
     return sent;
 }
 
+// Closed loop: sort what a silent socket has on the way into late and lost.
+static void watch_silence(struct generator *g, struct udp_socket *s) {
+    double silence_s = s->in_flight > 0 ? now_s() - s->heard_s : 0;
+    if (silence_s > LOST_S) {
+        g->lost += s->in_flight;
+        s->in_flight = s->stalled = 0;
+    } else if (silence_s > LATE_S) {
+        s->stalled = s->in_flight;
+    }
+}
+
 // Closed loop: fill the socket's window, in batches worth a system call.
 static void fill_window(struct generator *g, struct udp_socket *s) {
-    if (s->in_flight > 0 && now_s() - s->heard_s > LOST_S) {
-        g->lost += s->in_flight;
-        s->in_flight = 0;
-    }
+    watch_silence(g, s);
+    if (s->stalled)
+        return;
     int room = g->in_window - s->in_flight;
     if (room > BATCH)
         room = BATCH;
@@ -247,7 +266,7 @@ static bool register_some(struct generator *g, int index) {
 }
 
 static void start_counting(struct generator *g) {
-    g->sent = g->answered = g->lost = g->bad = g->asked = g->refused = g->unsent = 0;
+    g->sent = g->answered = g->unsent = 0;
     g->rate_sent = 0;
     g->latencies.count = 0;
 }
@@ -265,7 +284,6 @@ static void settle(struct generator *g) {
         s->in_flight = 0;
         s->ring_head = s->ring_tail = 0;
     }
-    start_counting(g);
 }
 
 static void register_all(struct generator *g) {
@@ -304,24 +322,31 @@ static void run(struct generator *g) {
     }
 }
 
+static long on_the_way(const struct generator *g) {
+    long sum = 0;
+    for (int i = 0; i < g->socket_count; i++)
+        sum += g->sockets[i].in_flight > 0 ? g->sockets[i].in_flight : 0;
+    return sum;
+}
+
 // What was answered within the measured time is known now; then wait for the rest.
 static void finish(struct generator *g, long *in_time) {
-    double until_s = now_s() + LAST_ANSWERS_S;
+    double until_s = now_s() + LOST_S;
     *in_time = g->answered;
-    while (now_s() < until_s)
+    while (on_the_way(g) && now_s() < until_s) {
         receive_all(g, 10);
-    long in_flight = 0;
-    for (int i = 0; i < g->socket_count; i++)
-        in_flight += g->sockets[i].in_flight > 0 ? g->sockets[i].in_flight : 0;
-    g->lost += in_flight;
+        for (int i = 0; !g->rate && i < g->socket_count; i++)
+            watch_silence(g, &g->sockets[i]);
+    }
+    g->lost += on_the_way(g);
 }
 
 static void print_result(struct generator *g, long in_time) {
     double cpu = g->window.cpu_used_s;
     printf("{\"sent\":%ld,\"answered\":%ld,\"seconds\":%.4f,\"per_s\":%.1f,", g->sent,
            g->answered, g->window.elapsed_s, (double)in_time / g->window.elapsed_s);
-    printf("\"lost\":%ld,\"bad\":%ld,\"asked_for_key\":%ld,\"refused\":%ld,", g->lost, g->bad,
-           g->asked, g->refused);
+    printf("\"late\":%ld,\"lost\":%ld,\"bad\":%ld,", g->late, g->lost, g->bad);
+    printf("\"asked_for_key\":%ld,\"refused\":%ld,", g->asked, g->refused);
     printf("\"unsent\":%ld,\"cpu_s\":%.6f,\"cpu_us_each\":%.4f", g->unsent, cpu,
            in_time ? cpu * 1e6 / (double)in_time : 0);
     if (g->rate && !g->lost && !g->ring_overrun) {
