@@ -203,6 +203,13 @@ ROWS = (
         (Goal("cpu_us_each", "C epoll"), Goal("cpu_us_each", "T tcp"), _NONE_FAILED),
     ),
     Row(
+        "punch",
+        "short TCP request (punch, unknown id): CPU us each",
+        ("ours", "C epoll", "T tcp"),
+        id_rows.short_request("punch"),
+        (Goal("cpu_us_each", "C epoll"), Goal("cpu_us_each", "T tcp"), _NONE_FAILED),
+    ),
+    Row(
         "limits",
         "bandwidth limits: worst error, %",
         ("ours",),

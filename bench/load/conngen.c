@@ -3,6 +3,7 @@
 //   conngen what=online    OnlineRequest for two ids, on port P-1
 //   conngen what=nat       TestNatRequest: the answer must name our own port
 //   conngen what=probe     connect, say nothing but that we are done, wait for the end
+//   conngen what=punch     PunchHoleRequest for an id that nobody has, with key=, on port P
 //
 // at_once= connections are under way at any time, from addresses= own addresses in turn.
 // Everywhere: host port source seconds warm pid.  Prints START and one line of JSON.
@@ -18,8 +19,8 @@
 
 #include "common.h"
 
-enum what { ONLINE, NAT, PROBE };
-enum { MAX_EVENTS = 512, ANSWER_BYTES = 256 };
+enum what { ONLINE, NAT, PROBE, PUNCH };
+enum { MAX_EVENTS = 512, ANSWER_BYTES = 256, KEY_CHARS = 100 };
 
 struct connection {
     int fd;
@@ -34,19 +35,25 @@ struct generator {
     enum what what;
     int at_once, epoll;
     uint32_t turn;
-    u8 request[64];
+    const char *key;
+    u8 request[256];
     size_t request_size;
     long done, failed, wrong;
 };
 
 static void make_request(struct generator *g) {
-    u8 body[64], message[64];
+    u8 body[160], message[192];
     size_t size = 0;
     if (g->what == ONLINE) {
         size += put_bytes(body, 1, "123456789", 9);
         size += put_bytes(body + size, 2, "100000000", 9);
         size += put_bytes(body + size, 2, "111222333", 9);
         size = put_bytes(message, 23, body, size);
+    } else if (g->what == PUNCH) {
+        size += put_bytes(body, 1, "111222333", 9);
+        size += put_bytes(body + size, 3, g->key, strlen(g->key));
+        size += put_bytes(body + size, 6, "1.4.9", 5);
+        size = put_bytes(message, 8, body, size);
     } else {
         size = put_number(body, 1, 3);
         size = put_bytes(message, 20, body, size);
@@ -100,6 +107,17 @@ static bool is_nat_answer(int fd, const u8 *answer, size_t size) {
     return size == all && !memcmp(answer, expected, all);
 }
 
+// PunchHoleResponse{ID_NOT_EXIST} in a frame.
+static bool is_punch_answer(const u8 *answer, size_t size) {
+    return size == 3 && !memcmp(answer, "\x08\x5a\x00", 3);
+}
+
+static bool is_answer(const struct generator *g, int fd, const u8 *answer, size_t size) {
+    if (g->what == NAT)
+        return is_nat_answer(fd, answer, size);
+    return g->what == PUNCH ? is_punch_answer(answer, size) : is_online_answer(answer, size);
+}
+
 static void on_answer(struct generator *g, int index) {
     int fd = g->connections[index].fd;
     u8 answer[ANSWER_BYTES];
@@ -108,9 +126,7 @@ static void on_answer(struct generator *g, int index) {
         end(g, index, g->what == PROBE && !got ? &g->done : &g->failed);
         return;
     }
-    bool right = g->what == NAT ? is_nat_answer(fd, answer, (size_t)got)
-                                : is_online_answer(answer, (size_t)got);
-    end(g, index, right ? &g->done : &g->wrong);
+    end(g, index, is_answer(g, fd, answer, (size_t)got) ? &g->done : &g->wrong);
 }
 
 static void on_event(struct generator *g, const struct epoll_event *event) {
@@ -162,7 +178,9 @@ static enum what what_option(void) {
         return NAT;
     if (!strcmp(what, "probe"))
         return PROBE;
-    fprintf(stderr, "what must be online, nat or probe\n");
+    if (!strcmp(what, "punch"))
+        return PUNCH;
+    fprintf(stderr, "what must be online, nat, probe or punch\n");
     exit(2);
 }
 
@@ -174,7 +192,12 @@ int main(int argc, char **argv) {
     window_options(&g.window, 0.4);
     g.what = what_option();
     g.at_once = (int)number_option("at_once", 200);
+    g.key = text_option("key", "");
     options_end();
+    if (strlen(g.key) > KEY_CHARS) {
+        fprintf(stderr, "key is too long\n");
+        return 2;
+    }
     g.connections = allocate((size_t)g.at_once, sizeof *g.connections);
     g.epoll = epoll_create1(0);
     make_request(&g);

@@ -1,8 +1,9 @@
-// Short TCP requests to compare with: epoll, OnlineRequest and TestNatRequest, no state.
+// Short TCP requests to compare with: epoll; OnlineRequest, TestNatRequest and
+// PunchHoleRequest, no state.
 //
 //   tcp_srv PORT
 //
-// Everybody is offline.  One answer a connection, then it is closed.  Prints "ready".
+// Everybody is offline and nobody is known.  One answer a connection, then it is closed.  Prints "ready".
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -18,7 +19,7 @@
 
 #include "scan.h"
 
-enum { ONLINE_REQUEST = 23, TEST_NAT_REQUEST = 20, MAX_EVENTS = 256, MAX_IDS = 200 };
+enum { PUNCH_HOLE_REQUEST = 8, ONLINE_REQUEST = 23, TEST_NAT_REQUEST = 20, MAX_EVENTS = 256, MAX_IDS = 200 };
 
 static size_t online_answer(struct span request, u8 *out) {
     unsigned field;
@@ -47,6 +48,11 @@ static size_t nat_answer(int fd, u8 *out) {
     return 5u + size;
 }
 
+static size_t punch_answer(u8 *out) {
+    memcpy(out, "\x08\x5a\x00", 3);
+    return 3;
+}
+
 static void on_request(int fd) {
     u8 in[512], out[256];
     ssize_t got = read(fd, in, sizeof in);
@@ -58,6 +64,8 @@ static void on_request(int fd) {
             size = online_answer(online, out);
         else if (scan_bytes(payload, TEST_NAT_REQUEST).at)
             size = nat_answer(fd, out);
+        else if (scan_bytes(payload, PUNCH_HOLE_REQUEST).at)
+            size = punch_answer(out);
     }
     if (size && write(fd, out, size) < 0)
         perror("write");

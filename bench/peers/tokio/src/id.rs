@@ -17,6 +17,8 @@ const REGISTER_PEER: u64 = 6;
 const REGISTER_PK: u64 = 15;
 const TEST_NAT_REQUEST: u64 = 20;
 const ONLINE_REQUEST: u64 = 23;
+const PUNCH_HOLE_REQUEST: u64 = 8;
+const ID_NOT_EXIST: &[u8] = b"\x5a\x00";
 const FRAME_WAIT: Duration = Duration::from_secs(30);
 
 #[allow(dead_code)] // what a server would read later
@@ -91,6 +93,8 @@ async fn serve(stream: TcpStream, address: SocketAddr) {
         online_answer(request)
     } else if bytes_of(&frame, TEST_NAT_REQUEST).is_some() {
         nat_answer(address.port())
+    } else if bytes_of(&frame, PUNCH_HOLE_REQUEST).is_some() {
+        Bytes::from_static(ID_NOT_EXIST)
     } else {
         return;
     };
