@@ -70,7 +70,8 @@ class Peer:
         # Three values in one object: headers would take more than what they hold.
         lengths = _LENGTHS.pack(len(stored.guid), len(stored.pk))
         self._row = b"".join((lengths, stored.guid, stored.pk, stored.uuid))
-        self.ip = stored.ip
+        # It nearly always is where it was heard of, or comes back to: one text for both.
+        self.ip = self.host if self.host == stored.ip else stored.ip
 
     @property
     def has_key(self) -> bool:

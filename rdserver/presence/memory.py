@@ -14,6 +14,8 @@ ONLINE_S = 30.0
 _UNUSED_S = 600.0
 _TRIES = 3
 _TRIES_S = 7.0
+_SAME_S = 0.01
+"""Devices that register within this share one number; as an object it takes memory."""
 
 # One table of a million devices stops everything when it grows (20 ms and more) and
 # cannot be swept in slices without a copy of its keys.  So there are many small ones.
@@ -36,6 +38,7 @@ class MemoryPresence:
         self._now = now
         self._shards: tuple[dict[str, Peer], ...] = tuple({} for _ in range(_SHARDS))
         self._expected: dict[bytes, Peer] = {}  # at most one for each device
+        self._tried_s = NEVER_S
 
     def _shard(self, peer_id: str) -> dict[str, Peer]:
         return self._shards[hash(peer_id) >> _SHARD_SHIFT]  # from -512 to 511
@@ -105,7 +108,9 @@ class MemoryPresence:
         elif peer.tries >= _TRIES:
             return False
         peer.tries += 1
-        peer.tried_s = now
+        if now - self._tried_s >= _SAME_S:
+            self._tried_s = now
+        peer.tried_s = self._tried_s
         return True
 
     def is_online(self, peer: Peer) -> bool:

@@ -156,6 +156,16 @@ class PresenceContract(_Mixin):
         self.presence.refresh(peer, HOME)
         self.assertEqual(HOME, peer.route)
 
+    def test_one_text(self) -> None:
+        """However often a device registers where it is, its address is kept once."""
+        for host in (ALICE.ip, AWAY.host):
+            for _ in range(2):
+                # Equal texts, and each an object of its own.
+                row = evolve(ALICE, ip="".join(host))
+                peer = self.presence.confirm(row, Address("".join(host), 5))
+                self.assertEqual((host, host), (peer.ip, peer.host))
+                self.assertIs(peer.ip, peer.host)
+
     def test_expected(self) -> None:
         """An expected heartbeat is a sign of life, until the device moves or is renewed."""
         peer = self.presence.confirm(ALICE, HOME)
