@@ -18,6 +18,9 @@ MAX_ID_BYTES = 100
 MAX_LOOKUPS = 10_000
 """Lookups under way at once."""
 
+MAX_CLAIMS = 2_000
+"""Those of them that are for registrations; the others are for devices that come back."""
+
 MAX_UNKNOWN = 1_000
 """Ids that nobody has, which one address may ask for in a row."""
 
@@ -29,10 +32,6 @@ MAX_UNKNOWN_OF_ALL = 5_000
 _UNKNOWN_PER_S = 20.0
 _UNKNOWN_OF_ALL_PER_S = 500.0
 _ALL = ""  # instead of an address
-
-
-class Stranger(Exception):  # noqa: N818 - it says who asks, and that is the error
-    """The address has asked for too many ids that nobody has."""
 
 
 class Directory:
@@ -62,6 +61,7 @@ class Directory:
         self._store = store
         self._notices = notices
         self._lookups = 0
+        self._claims = 0
         self._misses = Misses(now)
         # Apart: whoever sends heartbeats in the name of an address that is not his
         # must not keep those who live there from proving themselves.
@@ -108,24 +108,42 @@ class Directory:
             self._all_askers.charge(_ALL)
         return found
 
+    def is_refused(self, host: str) -> bool:
+        """
+        Return whether *host* has claimed so many ids that nobody had that it must wait.
+
+        That holds for ids that are not in memory.
+        """
+        if not self._claimers.is_exhausted(host):
+            return False
+        self._notices.count(Event.STRANGER)
+        return True
+
     async def find_claimed(self, peer_id: str, host: str) -> Peer | None:
         """
         Return the device, or None if it never registered, for whoever will register it.
 
+        For whoever is not refused; see :meth:`is_refused`.
+
         :raises StorageError: storage failed, or too many lookups are under way.
-        :raises Stranger: *host* claimed too many ids that nobody had.
         """
         known = self._presence.get(peer_id)
         if known is not None or not _is_possible(peer_id):
             return known
-        if self._claimers.is_exhausted(host):
-            self._notices.count(Event.STRANGER)
-            raise Stranger
         self._misses.discard(peer_id)
-        found = await self._look_up(peer_id)
+        found = await self._look_up_claimed(peer_id)
         if found is None:
             self._claimers.charge(host)
         return found
+
+    async def _look_up_claimed(self, peer_id: str) -> Peer | None:
+        if self._claims >= MAX_CLAIMS:
+            raise self._too_many()
+        self._claims += 1
+        try:
+            return await self._look_up(peer_id)
+        finally:
+            self._claims -= 1
 
     async def _look_up(self, peer_id: str) -> Peer | None:
         stored = await self._ask(peer_id)

@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 from rdserver.errors import StorageError
 from rdserver.notices import Notices
 from rdserver.presence.interface import Peer, Presence
-from rdserver.rendezvous.directory import MAX_ID_BYTES, Directory, Stranger
+from rdserver.rendezvous.directory import MAX_ID_BYTES, Directory
 from rdserver.rendezvous.effects import Effects, Outcome, Send
 from rdserver.rendezvous.events import Event, shown
 from rdserver.rendezvous.journal import AddressChanges
@@ -130,6 +130,8 @@ class Registration:
             return _answer(origin, self._renew(peer, claim))
         if claim.peer_id in self._being_stored:
             return ()  # the first of two alike is answered; of two rivals, one must repeat
+        if peer is None and self._directory.is_refused(origin.host):
+            return _answer(origin, self._too_frequent(claim))  # at once: it may be a flood
         return self._register(claim)
 
     def _renew(self, peer: Peer, claim: _Claim) -> int:
@@ -145,8 +147,6 @@ class Registration:
         except StorageError:
             self._notices.count(Event.STORAGE_FAILED)
             result = _RESULT.SERVER_ERROR
-        except Stranger:
-            result = self._too_frequent(claim)
         finally:
             self._being_stored.discard(claim.peer_id)
         return _answer(claim.origin, result)

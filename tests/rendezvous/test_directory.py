@@ -15,11 +15,11 @@ from rdserver.notices import Notices
 from rdserver.presence.interface import Peer
 from rdserver.presence.memory import MemoryPresence
 from rdserver.rendezvous.directory import (
+    MAX_CLAIMS,
     MAX_LOOKUPS,
     MAX_UNKNOWN,
     MAX_UNKNOWN_OF_ALL,
     Directory,
-    Stranger,
 )
 from rdserver.rendezvous.events import Event
 from rdserver.storage.interface import StoredPeer
@@ -126,6 +126,20 @@ class DirectoryTests(DirectoryCase):
         self.assertEqual(4, self.notices.counts[Event.LOOKUPS_REFUSED])
         text = "too many lookups of devices that are not in memory"
         self.assertEqual([text] * 4, [formatEvent(event) for event in self.logged])
+
+    def test_too_many_claims(self) -> None:
+        """Claims under way leave room for devices that come back."""
+        self.store.holding = True
+        claims = [self.find_claimed(f"claim-{n}") for n in range(MAX_CLAIMS)]
+        self.failureResultOf(self.find_claimed("one-more"), StorageError)
+        lookups = self.find_many(MAX_LOOKUPS - MAX_CLAIMS)
+        self.assertEqual(MAX_LOOKUPS, self.store.held)
+        for lookup in claims + lookups:
+            self.store.give()
+            self.assertIsNone(self.successResultOf(lookup))
+        again = self.find_claimed("one-more")
+        self.store.give()
+        self.assertIsNone(self.successResultOf(again))
 
     def test_known_beside_too_many(self) -> None:
         """However many lookups are under way, a device in memory is found."""
@@ -270,11 +284,14 @@ class StrangerTests(DirectoryCase):
         self.assertEqual(STORED, peer.stored)
 
     def test_too_many_claims(self) -> None:
-        """Claims of random ids end in the same way, and say so."""
+        """Whoever claims random ids is refused after as many; twenty a second come back."""
+        self.assertFalse(self.directory.is_refused(STRANGER.host))
         self.exhaust(self.find_claimed)
-        lookup = self.find_claimed("one-more", STRANGER.host)
-        self.failureResultOf(lookup, Stranger)
-        self.assertEqual(0, len(self.store.asked))
+        self.assertTrue(self.directory.is_refused(STRANGER.host))
+        self.assertFalse(self.directory.is_refused(ALICE.host))
+        self.assertEqual(1, self.notices.counts[Event.STRANGER])
+        self.clock.advance(0.05)
+        self.assertFalse(self.directory.is_refused(STRANGER.host))
 
     def test_known_ids_cost_nothing(self) -> None:
         """Any number of stored devices behind one address come back at once."""
