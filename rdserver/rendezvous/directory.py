@@ -80,7 +80,7 @@ class Directory:
         For an id that is not in memory.  It costs less than :meth:`find`, and that is
         what it is for: a flood must not cost more than the heartbeats of devices.
         """
-        if peer_id in self._misses:
+        if not _is_possible(peer_id) or peer_id in self._misses:
             return True
         if not (self._all_askers.is_exhausted(_ALL) or self._askers.is_exhausted(host)):
             return False
@@ -97,7 +97,7 @@ class Directory:
         :raises StorageError: storage failed, or too many lookups are under way.
         """
         known = self._presence.get(peer_id)
-        if known is not None or not _is_possible(peer_id):
+        if known is not None:
             return known
         if self.is_missing(peer_id, host):
             return None

@@ -224,10 +224,14 @@ class MissTests(DirectoryCase):
         self.failureResultOf(self.find(), StorageError)
         self.assertFalse(self.directory.is_missing(BOB_ID, BOB.host))
 
-    def test_impossible_is_no_miss(self) -> None:
-        """An id that no device can have takes no memory."""
-        self.successResultOf(self.find("x" * 101))
-        self.assertFalse(self.directory.is_missing("x" * 101, BOB.host))
+    def test_impossible_is_missing(self) -> None:
+        """An id that no device can have is missing at once, and takes no memory."""
+        # Were it looked up in vain each time, it would cost a coroutine and no limit.
+        for peer_id in ("", "x" * 101, "\u00e9" * 51):
+            self.assertTrue(self.directory.is_missing(peer_id, BOB.host))
+            self.successResultOf(self.find(peer_id))
+        self.assertEqual((0, 0), (len(self.directory._misses), self.asked()))
+        self.assertFalse(self.directory.is_missing("x" * 100, BOB.host))
 
 
 class StrangerTests(DirectoryCase):
