@@ -7,7 +7,7 @@ from typing import Any
 
 from bench import servers
 from bench.child import rss_bytes
-from bench.devices import FIRST_ID, SOURCE
+from bench.devices import FIRST_ID, SOURCE, SOURCE_IPV6
 from bench.load import Figures, Load
 from bench.servers import RULES, Server
 from bench.setting import SOCKETS, Setting
@@ -20,7 +20,9 @@ _WARM_PER_S = 50_000
 """So many heartbeats, at least, a second before anything is measured."""
 
 
-def _with_devices(server: Server, count: int, **options: Any) -> Figures:
+def _with_devices(
+    server: Server, count: int, source: str = SOURCE, **options: Any
+) -> Figures:
     """Register *count* devices, send heartbeats; also return what a device takes."""
     before = rss_bytes(server.pid)
     load = Load(
@@ -30,7 +32,7 @@ def _with_devices(server: Server, count: int, **options: Any) -> Figures:
         pid=server.pid,
         devices=count,
         first_id=FIRST_ID,
-        source=SOURCE,
+        source=source,
         sockets=SOCKETS,
         **options,
     )
@@ -41,28 +43,32 @@ def _with_devices(server: Server, count: int, **options: Any) -> Figures:
         return {**figures, "bytes_per_device": grown / count}
 
 
-def heartbeats_of(devices: int) -> Callable[[Setting, str], Figures]:
+def heartbeats_of(
+    devices: int, host: str = "127.0.0.1", source: str = SOURCE
+) -> Callable[[Setting, str], Figures]:
     """As many heartbeats as the server answers, of *devices* devices in turn."""
 
     def measure(setting: Setting, candidate: str) -> Figures:
         count = setting.scaled(devices, min(devices, _QUICK_DEVICES))
-        with setting.server(candidate, devices=count) as server:
+        with setting.server(candidate, devices=count, source=source) as server:
             # A device's first heartbeat, which is more work, comes once in its life.
             warm_s = 0.5 + count / _WARM_PER_S
-            return _with_devices(server, count, seconds=setting.seconds, warm=warm_s)
+            times = {"seconds": setting.seconds, "warm": warm_s}
+            return _with_devices(server, count, source, host=host, **times)
 
     return measure
 
 
 heartbeats = heartbeats_of(_DEVICES)
+heartbeats_over_ipv6 = heartbeats_of(_DEVICES, "::1", SOURCE_IPV6)
 
 
 def heartbeat_latency(setting: Setting, candidate: str) -> Figures:
     """Heartbeats at the pace of real devices: one each 15 s."""
     count = setting.scaled(_DEVICES, _QUICK_DEVICES)
-    options = {"seconds": 3 * setting.seconds, "rate": _DEVICES / _HEARTBEAT_S}
+    seconds, rate = 3 * setting.seconds, _DEVICES / _HEARTBEAT_S
     with setting.server(candidate, devices=count) as server:
-        return _with_devices(server, count, **options)
+        return _with_devices(server, count, seconds=seconds, rate=rate)
 
 
 def short_request(what: str) -> Callable[[Setting, str], Figures]:

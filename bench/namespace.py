@@ -26,6 +26,8 @@ _PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _SIOCETHTOOL = 0x8946
 _OFFLOADS = {"tso": 0x1F, "gso": 0x24, "gro": 0x2C}  # ETHTOOL_STSO, _SGSO, _SGRO
 _LOOPBACK_MTU = 65536
+_IPV6 = "fd20::/16"
+"""Where the addresses of devices are; loopback has a single one of its own."""
 
 
 def _works(*command: str) -> bool:
@@ -63,8 +65,14 @@ def _furnish() -> None:
     try:
         _CONTROL.write_text("reno")
         _PORTS.write_text("33000 65000")
+        _works("ip", "-6", "route", "add", "local", _IPV6, "dev", "lo")
     except OSError as e:
         say(f"the network's settings cannot be changed: {e}")
+
+
+def has_ipv6() -> bool:
+    """Return whether clients may have any address of :data:`_IPV6`."""
+    return is_inside() and _works("ip", "-6", "route", "get", _IPV6.partition("/")[0])
 
 
 def congestion_control() -> str:

@@ -23,6 +23,7 @@ class Row:
     :ivar measure: one run of one candidate, with a fresh server.
     :ivar stand_ins: who takes a candidate's place where that cannot be built.
     :ivar small_packets: MTU 1500 and no offload.
+    :ivar ipv6: needs addresses of IPv6.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Row:
     goals: tuple[Goal, ...]
     stand_ins: tuple[tuple[str, str], ...] = ()
     small_packets: bool = False
+    ipv6: bool = False
 
 
 _CPU_PER_GB = "cpu_s_per_gb"
@@ -166,6 +168,14 @@ ROWS = (
             ),
             *_NONE_LOST,
         ),
+    ),
+    Row(
+        "heartbeats-ipv6",
+        "UDP heartbeats over IPv6: CPU us per packet",
+        ("ours",),
+        id_rows.heartbeats_over_ipv6,
+        (Goal("cpu_us_each", kind=Kind.VALUE), *_NONE_LOST),
+        ipv6=True,
     ),
     Row(
         "heartbeat-latency",

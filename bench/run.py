@@ -59,6 +59,14 @@ def _chosen(arguments: argparse.Namespace) -> list[Row]:
     return [known[name] for name in arguments.only]
 
 
+def _is_possible(row: Row, in_namespace: bool) -> bool:
+    possible = in_namespace or not row.small_packets
+    possible = possible and (namespace.has_ipv6() or not row.ipv6)
+    if not possible:
+        say(f"left out, for want of a network that can do it: {row.title}")
+    return possible
+
+
 def _taking_part(row: Row, built: set[str]) -> tuple[str, ...]:
     stand_ins = dict(row.stand_ins)
 
@@ -170,8 +178,7 @@ def main() -> int:
     rows = _chosen(arguments)
     built = available() if namespace.is_inside() else build()
     in_namespace = namespace.enter("bench.run")
-    if not in_namespace:
-        rows = [row for row in rows if not row.small_packets]
+    rows = [row for row in rows if _is_possible(row, in_namespace)]
     leave_server_cpu()
     repeats = arguments.repeats or (1 if arguments.quick else 5)
     with tempfile.TemporaryDirectory(prefix="bench-store-") as store:

@@ -10,7 +10,7 @@ from pathlib import Path
 from attrs import frozen
 
 from bench import servers
-from bench.devices import store_devices
+from bench.devices import SOURCE, store_devices
 from bench.servers import RULES, Build, Server
 from rdserver.storage.sqlite import FILE_NAME
 
@@ -39,13 +39,18 @@ class Setting:
 
     @contextmanager
     def server(
-        self, candidate: str, options: tuple[str, ...] = RULES, devices: int = 0
+        self,
+        candidate: str,
+        options: tuple[str, ...] = RULES,
+        devices: int = 0,
+        source: str = SOURCE,
     ) -> Iterator[Server]:
         """
         Run a candidate with a fresh process.
 
         :param options: for ours, instead of the limits that are never reached.
         :param devices: ours has so many stored.
+        :param source: the first of their addresses.
         """
         if candidate != "ours":
             with servers.peer(candidate) as server:
@@ -53,17 +58,17 @@ class Setting:
             return
         with servers.temporary_folder() as folder:
             if devices:
-                shutil.copy(self.stored(devices), folder / FILE_NAME)
+                shutil.copy(self.stored(devices, source), folder / FILE_NAME)
             choices = (*options, *self.options)
             with servers.ours(folder, choices, self.build) as server:
                 yield server
 
-    def stored(self, devices: int) -> Path:
+    def stored(self, devices: int, source: str = SOURCE) -> Path:
         """Return a database with so many devices; it is made once."""
-        folder = self.store / str(devices)
+        folder = self.store / f"{devices}-{source}"
         if not folder.exists():
             folder.mkdir()
-            store_devices(folder, devices, SOCKETS)
+            store_devices(folder, devices, SOCKETS, source)
         return folder / FILE_NAME
 
 

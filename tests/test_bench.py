@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 from twisted.trial.unittest import SynchronousTestCase
 
 from bench import run
+from bench.devices import own_address
 from bench.figures import Goal, Kind, Runs, Spread, judge, short, spread
 from bench.load import Figures
 from bench.rows import ROWS, SWEEPS, Row
@@ -191,6 +192,16 @@ class ExitStatusTests(SynchronousTestCase):
         rows = {"row": outcome(row(Goal("cost", "C64")), runs, 1)}
         self.patch(run, "say", lambda _: None)
         self.assertEqual(0, run.exit_status(rows, False))
+
+
+class DeviceTests(SynchronousTestCase):
+    """Devices that the server has stored, as the generator plays them."""
+
+    def test_addresses(self) -> None:
+        """IPv4 counts addresses, IPv6 networks, as load/common.c does."""
+        self.assertEqual("127.20.0.16", own_address("127.20.0.1", 15))
+        self.assertEqual("127.20.1.0", own_address("127.20.0.1", 255))
+        self.assertEqual("fd20:0:0:f::1", own_address("fd20::1", 15))
 
 
 class SoakPlanTests(SynchronousTestCase):

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -20,6 +21,9 @@
 
 #ifndef IP_BIND_ADDRESS_NO_PORT
 #define IP_BIND_ADDRESS_NO_PORT 24
+#endif
+#ifndef IPV6_FREEBIND
+#define IPV6_FREEBIND 78
 #endif
 
 static int option_count;
@@ -98,50 +102,74 @@ bool become_realtime(void) {
     return sched_setscheduler(0, SCHED_FIFO, &parameters) == 0;
 }
 
-static uint32_t address_option(const char *name, const char *fallback) {
-    const char *text = text_option(name, fallback);
-    struct in_addr address;
-    if (!*text)
-        return 0;
-    if (inet_pton(AF_INET, text, &address) != 1) {
-        fprintf(stderr, "%s=%s is not an IPv4 address\n", name, text);
+// The address of a host by its name or number, IPv4 or IPv6; returns its size.
+static socklen_t resolve(const char *host, int family, const char *port,
+                         struct sockaddr_storage *address) {
+    struct addrinfo hints = {.ai_family = family, .ai_socktype = SOCK_STREAM}, *found;
+    int error = getaddrinfo(host, port, &hints, &found);
+    if (error) {
+        fprintf(stderr, "%s, port %s: %s\n", host, port, gai_strerror(error));
         exit(2);
     }
-    return address.s_addr;
+    socklen_t size = found->ai_addrlen;
+    memcpy(address, found->ai_addr, size);
+    freeaddrinfo(found);
+    return size;
+}
+
+static bool is_ipv4_loopback(const struct sockaddr_storage *address) {
+    const struct sockaddr_in *ipv4 = (const struct sockaddr_in *)address;
+    return ipv4->sin_family == AF_INET && ntohl(ipv4->sin_addr.s_addr) >> 24 == 127;
 }
 
 void target_options(struct target *target, uint32_t addresses) {
-    target->host = address_option("host", "127.0.0.1");
-    target->port = htons((uint16_t)number_option("port", 0));
-    bool local = ntohl(target->host) >> 24 == 127;
-    target->source = ntohl(address_option("source", local ? "127.30.0.1" : ""));
+    const char *host = text_option("host", "127.0.0.1"), *port = text_option("port", "0");
+    target->to_size = resolve(host, AF_UNSPEC, port, &target->to);
+    const char *source =
+        text_option("source", is_ipv4_loopback(&target->to) ? "127.30.0.1" : "");
+    if (*source)
+        resolve(source, target->to.ss_family, "0", &target->source);
     target->addresses = (uint32_t)number_option("addresses", addresses);
-    if (!target->addresses || !target->port) {
+    if (!target->addresses || !strcmp(port, "0")) {
         fprintf(stderr, "port and addresses must be above 0\n");
         exit(2);
     }
 }
 
+// Count an own address up: of IPv4 all of it, of IPv6 the /64, by which servers count.
+static void count_up(struct sockaddr_storage *own, uint32_t which) {
+    struct sockaddr_in6 *ipv6 = (struct sockaddr_in6 *)own;
+    struct sockaddr_in *ipv4 = (struct sockaddr_in *)own;
+    uint32_t *part = own->ss_family == AF_INET6 ? &ipv6->sin6_addr.s6_addr32[1]
+                                                : &ipv4->sin_addr.s_addr;
+    *part = htonl(ntohl(*part) + which);
+}
+
 void bind_source(int fd, const struct target *target, uint32_t which) {
     int one = 1;
-    struct sockaddr_in own = {.sin_family = AF_INET};
-    if (!target->source)
+    struct sockaddr_storage own = target->source;
+    if (own.ss_family == AF_UNSPEC)
         return;
-    own.sin_addr.s_addr = htonl(target->source + which % target->addresses);
+    count_up(&own, which % target->addresses);
     setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
-    if (bind(fd, (struct sockaddr *)&own, sizeof own))
+    setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &one, sizeof one);
+    if (bind(fd, (struct sockaddr *)&own, target->to_size))
         die("bind to own address");
 }
 
-int dial(const struct target *target, uint32_t which, bool blocking) {
-    int one = 1, fd = socket(AF_INET, SOCK_STREAM | (blocking ? 0 : SOCK_NONBLOCK), 0);
-    struct sockaddr_in to = {
-        .sin_family = AF_INET, .sin_port = target->port, .sin_addr.s_addr = target->host};
+int open_socket(const struct target *target, int type) {
+    int fd = socket(target->to.ss_family, type, 0);
     if (fd < 0)
         die("socket");
+    return fd;
+}
+
+int dial(const struct target *target, uint32_t which, bool blocking) {
+    int one = 1, fd = open_socket(target, SOCK_STREAM | (blocking ? 0 : SOCK_NONBLOCK));
     bind_source(fd, target, which);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (connect(fd, (struct sockaddr *)&to, sizeof to) && errno != EINPROGRESS)
+    const struct sockaddr *to = (const struct sockaddr *)&target->to;
+    if (connect(fd, to, target->to_size) && errno != EINPROGRESS)
         die("connect");
     return fd;
 }

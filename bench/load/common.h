@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 typedef unsigned char u8;
 
@@ -27,14 +28,16 @@ bool become_realtime(void);
 
 // Where to connect to, and from where: options host, port, source, addresses.
 struct target {
-    uint32_t host;      // network order
-    uint16_t port;      // network order
-    uint32_t source;    // first own address, host order; 0 lets the kernel choose
-    uint32_t addresses; // how many own addresses, counted up from the first
+    struct sockaddr_storage to;
+    socklen_t to_size;
+    struct sockaddr_storage source; // first own address; AF_UNSPEC lets the kernel choose
+    uint32_t addresses; // how many own addresses, counted up; of IPv6 each in its own /64
 };
 void target_options(struct target *target, uint32_t addresses);
 // Bind a socket to own address number `which` (modulo the count); the port stays open.
 void bind_source(int fd, const struct target *target, uint32_t which);
+// A new socket of SOCK_STREAM or SOCK_DGRAM, maybe with SOCK_NONBLOCK.
+int open_socket(const struct target *target, int type);
 // Start to connect a new TCP socket from own address number `which`; blocking or not.
 int dial(const struct target *target, uint32_t which, bool blocking);
 void write_whole(int fd, const void *data, size_t size);

@@ -6,7 +6,7 @@
 //   conngen what=punch     PunchHoleRequest for an id that nobody has, with key=, on port P
 //
 // at_once= connections are under way at any time, from addresses= own addresses in turn.
-// Everywhere: host port source seconds warm pid.  Prints START and one line of JSON.
+// Only punch has a use for key=.  Everywhere: host port key source seconds warm pid.  Prints START and one line of JSON.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -98,11 +98,11 @@ static bool is_online_answer(const u8 *answer, size_t size) {
 
 // TestNatResponse{port} in a frame, with the port that we are connected from.
 static bool is_nat_answer(int fd, const u8 *answer, size_t size) {
-    struct sockaddr_in own;
+    struct sockaddr_storage own; // the port is at the same place in both families
     socklen_t length = sizeof own;
     u8 body[16], message[32], expected[48];
     getsockname(fd, (struct sockaddr *)&own, &length);
-    size_t body_size = put_number(body, 1, ntohs(own.sin_port));
+    size_t body_size = put_number(body, 1, ntohs(((struct sockaddr_in *)&own)->sin_port));
     size_t all = put_frame(expected, message, put_bytes(message, 21, body, body_size));
     return size == all && !memcmp(answer, expected, all);
 }

@@ -13,7 +13,7 @@
 // Every answer is checked.  Late is what came after 0.5 s; lost is what did not come in 3 s,
 // when a device sends again.  A socket in closed loop that hears nothing for 0.5 s waits
 // for what is on the way.  Late, lost and asked_for_key count from the first heartbeat on,
-// the rest after warming up.  Everywhere: host port source seconds warm pid.
+// the rest after warming up.  Everywhere: host port key source seconds warm pid.
 // Prints REGISTERED, START and one line of JSON.
 #include <arpa/inet.h>
 #include <errno.h>
@@ -87,20 +87,15 @@ static size_t put_register_pk(u8 *out, int number) {
     return put_bytes(out, 15, body, size);
 }
 
-static void open_socket(struct generator *g, int index) {
+static void open_device_socket(struct generator *g, int index) {
     struct udp_socket *s = &g->sockets[index];
     int size = RECEIVE_BUFFER_BYTES;
-    struct sockaddr_in to = {.sin_family = AF_INET,
-                             .sin_port = g->target.port,
-                             .sin_addr.s_addr = g->target.host};
     struct epoll_event event = {.events = EPOLLIN, .data.u32 = (uint32_t)index};
-    s->fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    s->fd = open_socket(&g->target, SOCK_DGRAM | SOCK_NONBLOCK);
     s->next = index;
-    if (s->fd < 0)
-        die("socket");
     setsockopt(s->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
     bind_source(s->fd, &g->target, (uint32_t)index);
-    if (connect(s->fd, (struct sockaddr *)&to, sizeof to))
+    if (connect(s->fd, (struct sockaddr *)&g->target.to, g->target.to_size))
         die("connect");
     epoll_ctl(g->epoll, EPOLL_CTL_ADD, s->fd, &event);
     if (g->rate)
@@ -115,7 +110,7 @@ static void open_all(struct generator *g) {
     for (g->ring_size = 64; g->ring_size < per_socket && g->ring_size < MAX_RING;)
         g->ring_size *= 2;
     for (int i = 0; i < g->socket_count; i++)
-        open_socket(g, i);
+        open_device_socket(g, i);
     for (int i = 0; i < BATCH; i++) {
         g->out_vector[i].iov_base = g->out_data[i];
         g->in_vector[i] = (struct iovec){g->in_data[i], DATAGRAM_BYTES};
@@ -368,6 +363,7 @@ int main(int argc, char **argv) {
     g.first_id = (int)number_option("first_id", 100000000);
     g.in_window = (int)number_option("window", 32);
     g.rate = number_option("rate", 0);
+    text_option("key", ""); // neither registering nor heartbeats present it
     bool registers = number_option("register", 1) != 0;
     options_end();
     if (g.socket_count < 1 || g.devices < g.socket_count || g.in_window < 1) {
