@@ -22,6 +22,9 @@ class Carrier(Protocol):
     def end(self, reason: EndReason) -> None:
         """End the session; what was read still leaves."""
 
+    def settle(self) -> None:
+        """Pay the meter for what was moved; a limit that has changed holds from now on."""
+
     def unsent_bytes(self) -> int:
         """
         Return how many bytes wait for a side that takes them more slowly than they come;
@@ -34,6 +37,9 @@ class NoCarrier:
 
     def end(self, reason: EndReason) -> None:
         """There is nothing to end."""
+
+    def settle(self) -> None:
+        """Nothing was moved."""
 
     def unsent_bytes(self) -> int:
         """Nothing was sent."""
@@ -101,6 +107,7 @@ class Session:
         self, now_s: float, limits: Limits, blacklist: Listed, blocklist: Listed
     ) -> EndReason | None:
         """Do what is due, and return why the session must end, if it must."""
+        self.carrier.settle()
         total_bytes = sum(self.received)
         if self._is_silent(total_bytes, now_s):
             return EndReason.SILENT

@@ -23,6 +23,9 @@ NAP_S = 0.0004
 
 NAP_ABOVE_BYTES = 4096
 
+NAP_FOR_BYTES = 64 * 1024
+"""What makes a nap worth while, if it was a single connection's."""
+
 _ALERT = 64
 """After a nap that gathered nothing: so many times without one."""
 
@@ -46,30 +49,30 @@ class Lull:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._reactor = reactor
-        # Twisted's own attribute; it reports again what nobody has served.
-        self._poller: select.epoll | None = getattr(reactor, "_poller", None)
+        self._poller = _poller(reactor)
+        self._epoll = epoll
         self._ours = epoll.fileno()
         self._now = now
         self._sleep = sleep
         self._alert = _ALERT
         self._has_napped = False
 
-    def next_slice(self, until_s: float, served: int, last_bytes: int) -> float:
+    def next_slice(self, until_s: float, served: int, moved_bytes: int) -> float:
         """
         Wait until the loop has something to do, unless others have.
 
         :param until_s: end of the present slice of time.
         :param served: how many events there were since the last time.
-        :param last_bytes: size of the last small chunk.
+        :param moved_bytes: what all of them together brought.
         :return: until when to serve what has come, or 0.0 to let the reactor go on.
         """
         if self._has_napped:
             self._has_napped = False
-            if served < 2:
+            if served < 2 and moved_bytes < NAP_FOR_BYTES:
                 self._alert = _ALERT
         if self._alert:
             self._alert -= 1
-        elif last_bytes >= NAP_ABOVE_BYTES and self._now() < until_s:
+        elif moved_bytes >= NAP_ABOVE_BYTES * served > 0 and self._now() < until_s:
             self._has_napped = True
             self._sleep(NAP_S)
             return until_s
@@ -77,10 +80,16 @@ class Lull:
 
     def _is_ours_alone(self) -> bool:
         """Wait as the reactor would; return whether only the loop has something to do."""
-        if self._poller is None or not self._reactor.running:
+        if self._poller is None or self._epoll.closed or not self._reactor.running:
             return False
         timeout_s = self._reactor.timeout()
         if timeout_s == 0:
             return False
         ready = self._poller.poll(timeout_s, 2)
         return len(ready) == 1 and ready[0][0] == self._ours
+
+
+def _poller(reactor: Any) -> select.epoll | None:
+    """Return what *reactor* waits with, if it is an epoll: it reports things again."""
+    poller: select.epoll | None = getattr(reactor, "_poller", None)  # Twisted's own name
+    return poller if isinstance(poller, select.epoll) else None

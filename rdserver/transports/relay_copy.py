@@ -70,6 +70,9 @@ class _Pair:
         for flow in self._flows:
             flow.begin()
 
+    def settle(self) -> None:
+        """Each chunk is paid for at once."""
+
     def unsent_bytes(self) -> int:
         return sum(flow.unsent_bytes() for flow in self._flows)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from socket import SHUT_WR, SO_LINGER, SOL_SOCKET, SocketType
 from typing import Any
 
-from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from rdserver.relay.session import NO_CARRIER, Session
 from rdserver.relay.usage import EndReason
@@ -34,13 +35,19 @@ class SplicePath:
     :param reactor: an ``IReactorFDSet`` and ``IReactorTime``.
     :param pacer: holds what is over its limit.
     :param finished: told once at the end of each session.
+    :param sleep: sleeps so many seconds, less than a thousandth.
     """
 
     def __init__(
-        self, reactor: Any, pacer: Pacer, finished: Finished, now: Callable[[], float]
+        self,
+        reactor: Any,
+        pacer: Pacer,
+        finished: Finished,
+        now: Callable[[], float],
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._pipes = Pipes(now)
-        self._loop = SpliceLoop(reactor, now)
+        self._loop = SpliceLoop(reactor, now, sleep)
         self._tools = Tools(self._loop, self._pipes, pacer, now)
         self._finished = finished
         self._copy = CopyPath(pacer, finished)
@@ -77,7 +84,6 @@ class _Pair:
 
     __slots__ = ("_farewell", "_finished", "_flows", "_is_over", "_session", "_tools")
 
-    _log = Logger()
     _farewell: Farewell
 
     def __init__(self, session: Session, tools: Tools, finished: Finished) -> None:
@@ -117,6 +123,11 @@ class _Pair:
             if flow.stuck:
                 self._tools.loop.queue(flow)
 
+    def settle(self) -> None:
+        """For the session."""
+        for flow in self._flows:
+            flow.settle()
+
     def unsent_bytes(self) -> int:
         """For the session."""
         return sum(flow.unsent_bytes() for flow in self._flows if flow.stuck)
@@ -150,7 +161,7 @@ class _Pair:
         self._close_if_done(flow)
 
     def failed(self, flow: SpliceFlow) -> None:
-        self._log.failure("bug in a session's data path")
+        self._tools.loop.report_bug(Failure())
         self._break_off()
 
     def end(self, reason: EndReason) -> None:
@@ -160,6 +171,7 @@ class _Pair:
         self._is_over = True
         for flow in self._flows:
             flow.over = True
+            flow.settle()
             self._tools.pacer.leave(flow)
             self._tools.loop.queue(flow)
         self._finished(self._session, reason)

@@ -26,7 +26,7 @@ STICKY_BYTES = 32 * 1024
 """After a burst of this size the next one is spliced from its start."""
 
 UNPAID_BYTES = 64 * 1024
-"""While no limit is near, what small messages may add up to before it is paid."""
+"""While no limit is near, what small messages may add up to before they are paid."""
 
 _MODE = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 
@@ -108,9 +108,10 @@ class SpliceFlow:
 
     def begin(self, early: bytes) -> None:
         """Send *early*, which was read before the socket came here, first of all."""
-        self._left = early
-        self.stuck = bool(early)
-        self._account(len(early))
+        if early:
+            self._left = early
+            self.stuck = True
+            self._account(len(early))
 
     @property
     def meter(self) -> Meter:
@@ -120,7 +121,6 @@ class SpliceFlow:
     def hold(self) -> None:
         """Read nothing until :meth:`release`: a limit is reached."""
         self._held = True
-        self._is_far = False
         self.session.held += 1
 
     def release(self) -> None:
@@ -146,13 +146,14 @@ class SpliceFlow:
         if self.over:
             self._wind_up()
         elif self.readable and not self._held:
-            want = CHUNK_BYTES if self._is_far else self._allowed()
+            want = self._allowed()
             if self._bulk:
                 self._splice(want)
             else:
                 self._copy(min(want, BUFFER_BYTES))
 
     def _allowed(self) -> int:
+        self.settle()
         meter = self.session.meter
         if not meter.limited:
             self._is_far = True
@@ -166,7 +167,6 @@ class SpliceFlow:
         size = self._receive(want)
         if not size:
             return
-        tools.loop.last_bytes = size
         self._account(size)
         if size < BUFFER_BYTES and size < want and not self.closing:
             self.readable = False  # a short read: the next edge will tell of more
@@ -185,6 +185,8 @@ class SpliceFlow:
             received = self.source.recv_into(self._tools.buffer, size)
         except BlockingIOError:
             self.readable = False
+            if self.closing:  # it is alive, but was said to be broken
+                self._owner.source_broke(self)
             return 0
         except OSError:
             self._owner.source_broke(self)
@@ -297,11 +299,17 @@ class SpliceFlow:
 
     def _account(self, size: int) -> None:
         self._received[self.side] += size
+        self._tools.loop.moved_bytes += size
         if not self._is_far:
             self._tools.pacer.moved(self, size)
             return
         self._unpaid += size
         if self._unpaid >= UNPAID_BYTES:
+            self.settle()
+
+    def settle(self) -> None:
+        """Pay for what was moved, and ask the limits again before the next chunk."""
+        if self._unpaid:
             self.session.meter.pay(self._unpaid)
             self._unpaid = 0
-            self._allowed()
+        self._is_far = False

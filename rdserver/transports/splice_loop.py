@@ -9,21 +9,31 @@ something new to say, then, one at a time, those in the middle of a bulk transfe
 from __future__ import annotations
 
 import select
+import time
 from collections import deque
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from rdserver.notices import Notices
 from rdserver.transports.lull import SLICE_S, Lull
 
-_EVENTS = 256
+_EVENTS = 32  # and as many turns, before others are looked at
 _IN, _OUT = select.EPOLLIN, select.EPOLLOUT
 _ENDED = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 _TO_READ = _IN | _ENDED
 _INTEREST = _IN | _OUT | select.EPOLLRDHUP | select.EPOLLET
+
+
+class Event(StrEnum):
+    """What is counted, and what a few lines of go to the log."""
+
+    BUG = "bug"
 
 
 class Flow(Protocol):
@@ -53,15 +63,24 @@ class SpliceLoop:
 
     :param reactor: an ``IReactorFDSet`` and ``IReactorTime``.
     :param now: monotonic clock, in seconds.
-    :ivar last_bytes: size of the last chunk that was copied; the flows say it.
+    :param sleep: sleeps so many seconds.
+    :ivar moved_bytes: for the flows to count what they move.
     """
 
-    def __init__(self, reactor: Any, now: Callable[[], float]) -> None:
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        now: Callable[[], float],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._reactor = reactor
         self._now = now
         self._epoll = select.epoll()
-        self._lull = Lull(reactor, self._epoll, now)
-        self.last_bytes = 0
+        self._notices = Notices(self._log, Event, now)
+        self._lull = Lull(reactor, self._epoll, now, sleep)
+        self.moved_bytes = 0
         # By descriptor: small numbers, which the system gives again and again.
         self._reading: list[Flow | None] = []
         self._writing: list[Flow | None] = []
@@ -114,16 +133,20 @@ class SpliceLoop:
     def doRead(self) -> None:  # noqa: N802 - Twisted's name
         """Serve events and turns, for as long as the others can wait."""
         self._running = True
-        self._serve(self._now() + SLICE_S)
-        self._running = False
+        try:
+            self._serve(self._now() + SLICE_S)
+        except Exception:
+            # Twisted would never read from here again, and no byte would move.
+            self.report_bug(Failure())
+        finally:
+            self._running = False
         if self._queue:
             self._go_on_later()
 
     def _serve(self, until_s: float) -> None:
         epoll, queue, now = self._epoll, self._queue, self._now
-        served = 0
-        # Closed by what a turn brings about: the last connection of a server that stops.
-        while not epoll.closed:
+        served = self.moved_bytes = 0
+        while True:
             ready = epoll.poll(0, _EVENTS)
             served += len(ready)
             self._give_turns(ready)
@@ -133,11 +156,12 @@ class SpliceLoop:
                 flow.turn()
                 if now() > until_s:
                     return
-                continue
-            until_s = self._lull.next_slice(until_s, served, self.last_bytes)
-            if not until_s:
+            else:
+                until_s = self._lull.next_slice(until_s, served, self.moved_bytes)
+                served = self.moved_bytes = 0
+            # Closed by what a turn brought about: the last connection of a server's.
+            if not until_s or epoll.closed:
                 return
-            served = 0
 
     def _give_turns(self, ready: list[tuple[int, int]]) -> None:
         reading, writing = self._reading, self._writing
@@ -153,6 +177,10 @@ class SpliceLoop:
                 flow.closing = True
             if not (flow.queued or flow.stuck):
                 flow.turn()
+
+    def report_bug(self, failure: Failure) -> None:
+        """Log what should never happen; it costs one session, never the process."""
+        self._notices.error(Event.BUG, "bug in a session's data path", log_failure=failure)
 
     def close(self) -> None:
         """Let go of the reactor; nothing may be watched any more."""

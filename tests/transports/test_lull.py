@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from rdserver.transports.lull import (
     _ALERT,
     NAP_ABOVE_BYTES,
+    NAP_FOR_BYTES,
     NAP_S,
     SLICE_S,
     Lull,
@@ -70,8 +71,8 @@ class LullCase(SynchronousTestCase):
         self.reactor._poller.register(reading, select.EPOLLIN)
         os.write(writing, b"x")
 
-    def next_slice(self, served: int = 1, last_bytes: int = SMALL) -> float:
-        return self.lull.next_slice(self.reactor.seconds() + SLICE_S, served, last_bytes)
+    def next_slice(self, served: int = 1, moved_bytes: int = SMALL) -> float:
+        return self.lull.next_slice(self.reactor.seconds() + SLICE_S, served, moved_bytes)
 
 
 class StandInTests(LullCase):
@@ -138,9 +139,15 @@ class NapTests(LullCase):
         self.assertEqual([], self.naps)
 
     def test_useful(self) -> None:
-        """As long as naps gather several chunks there is one after the other."""
+        """As long as naps gather several there is one after the other."""
         for count in range(1, 10):
-            self.assertEqual(SLICE_S, self.next_slice(2, LARGE))
+            self.assertEqual(SLICE_S, self.next_slice(2, 2 * LARGE))
+            self.assertEqual([NAP_S] * count, self.naps)
+
+    def test_much_of_one(self) -> None:
+        """So they are when a single connection brought much."""
+        for count in range(1, 10):
+            self.next_slice(1, NAP_FOR_BYTES)
             self.assertEqual([NAP_S] * count, self.naps)
 
     def test_useless(self) -> None:
@@ -155,11 +162,11 @@ class NapTests(LullCase):
     def test_small_chunks(self) -> None:
         """What a hand may have typed never waits for a nap."""
         for _ in range(2 * _ALERT):
-            self.next_slice(2, SMALL)
+            self.next_slice(2, 2 * SMALL)
         self.assertEqual([], self.naps)
 
     def test_slice_is_over(self) -> None:
         """Naps do not keep the others from their turn."""
         self.reactor.advance(SLICE_S)
-        self.assertEqual(0.0, self.lull.next_slice(SLICE_S, 2, LARGE))
+        self.assertEqual(0.0, self.lull.next_slice(SLICE_S, 2, 2 * LARGE))
         self.assertEqual([], self.naps)
