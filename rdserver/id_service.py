@@ -184,8 +184,9 @@ class IdServer(MultiService):
             return self._listeners.open_udp(port, datagrams, size)
 
         def adopt(bound: socket.socket) -> BatchPort:
-            ours = bound.dup()
-            return BatchPort(ours, datagrams, rooms.heartbeats, self._reactor).start()
+            return BatchPort(
+                bound.dup(), datagrams, rooms.heartbeats, self._reactor, time.monotonic
+            ).start()
 
         return self._listeners.open_udp_by(adopt, port, size)
 

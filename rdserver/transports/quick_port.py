@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import select
 import socket
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -43,6 +44,9 @@ ACCEPTS = 64
 """In one turn, as is the next; then the reactor serves others."""
 
 EVENTS = 256
+
+TURN_S = 0.001
+"""After this what is left of them waits for the next turn."""
 
 REST_S = 1.0
 """How long no connection is accepted after one could not be (no descriptors left)."""
@@ -114,16 +118,25 @@ class QuickPort:
         self._resting: IDelayedCall | None = None
         self._epoll = select.epoll()
         self._epoll.register(self._listener, select.EPOLLIN)
+        self._events: deque[tuple[int, int]] = deque()
         reactor.addReader(self)
 
     def doRead(self) -> None:  # noqa: N802 - Twisted's name
-        """Serve who is there."""
-        for descriptor, _events in self._epoll.poll(0, EVENTS):
+        """Serve who is there, but only so long that others have their turn."""
+        if not self._events:
+            self._events.extend(self._epoll.poll(0, EVENTS))
+        until_s = self._now() + TURN_S
+        while self._events:
+            # An event from the last turn may be of one who is gone, and its descriptor
+            # another's: who is called for nothing waits on.
+            descriptor, _event = self._events.popleft()
             caller = self._waiting.get(descriptor)
             if caller is None:  # it is the listening socket's
                 self._accept_some()
             else:
                 self._serve(caller)
+            if self._now() > until_s:
+                return
 
     def _accept_some(self) -> None:
         """Let callers in, then serve them: most have said something by then."""
@@ -258,6 +271,7 @@ class QuickPort:
         if self._resting is not None:
             self._resting.cancel()
             self._resting = None
+        self._events.clear()
         for caller in list(self._waiting.values()):
             self._end(caller)
         self._epoll.close()

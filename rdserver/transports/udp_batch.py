@@ -8,7 +8,7 @@ are heartbeats that need no reading is for ``rdserver.rendezvous.heartbeats`` to
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.interfaces import IReadDescriptor
@@ -22,7 +22,10 @@ from rdserver.transports.udp import RendezvousDatagrams
 from rdserver.wire.address import Address, v4_normalise
 
 _BATCHES_A_TURN = 4
-"""Then the reactor serves others: 256 datagrams take about half a millisecond."""
+"""Then the reactor serves others: 256 heartbeats take about half a millisecond."""
+
+_TURN_S = 0.001
+"""After this no other batch is begun: strangers' datagrams take longer."""
 
 
 def takes_batches(udp_path: str) -> bool:
@@ -50,6 +53,7 @@ class BatchPort:
 
     :param bound: a UDP socket, which is ours from now on.
     :param reactor: an ``IReactorFDSet``.
+    :param now: monotonic clock, in seconds.
     """
 
     def __init__(
@@ -58,11 +62,13 @@ class BatchPort:
         protocol: RendezvousDatagrams,
         heartbeats: Heartbeats,
         reactor: Any,
+        now: Callable[[], float],
     ) -> None:
         self._socket = bound
         self._protocol = protocol
         self._heartbeats = heartbeats
         self._reactor = reactor
+        self._now = now
         self._batch = mmsg.DatagramBatch(bound, heartbeats.known, heartbeats.asked)
         self._is_open = True
 
@@ -80,6 +86,7 @@ class BatchPort:
 
     def doRead(self) -> None:  # noqa: N802 - Twisted calls it
         """Serve what has come, but only so much that others have their turn."""
+        until_s = self._now() + _TURN_S
         for _ in range(_BATCHES_A_TURN):
             count = self._batch.receive()
             try:
@@ -87,7 +94,7 @@ class BatchPort:
             except Exception:
                 # Twisted would stop reading from a descriptor that raises.
                 self._protocol.report_bug(Failure())
-            if count < mmsg.SLOTS or not self._is_open:
+            if count < mmsg.SLOTS or not self._is_open or self._now() > until_s:
                 return
 
     def _serve(self, keys: Sequence[bytes]) -> None:

@@ -15,7 +15,14 @@ from rdserver.rendezvous.effects import Close, Effects, Outcome
 from rdserver.rendezvous.events import Event
 from rdserver.transports import quick_port
 from rdserver.transports.admission import Admission
-from rdserver.transports.quick_port import ACCEPTS, EVENTS, READ_BYTES, REST_S, QuickPort
+from rdserver.transports.quick_port import (
+    ACCEPTS,
+    EVENTS,
+    READ_BYTES,
+    REST_S,
+    TURN_S,
+    QuickPort,
+)
 from rdserver.transports.tcp import FRAME_S, RendezvousFactory, RendezvousStream
 from rdserver.wire.framing import encode_frame
 from tests.transports.edge import Message, frame
@@ -351,6 +358,46 @@ class QuickPortTests(PortContract, PortCase):
         for left in (1, 0):
             self.port.doRead()
             self.assertEqual(left, len(self.admission))
+
+    def test_short_turns(self) -> None:
+        """Once 1 ms has passed the others wait for the next turn, and have it first."""
+        self.reopen(Admission(MANY, MANY))
+        late = [self.connect() for _ in range(5)]
+        self.let_in(5)
+
+        def slow(message: Message, stream: Any) -> Outcome:
+            self.clock.advance(TURN_S * 0.75)
+            return self.decide(message, stream)
+
+        self.core.decide = slow
+        for number, client in enumerate(late):
+            client.say(frame(number))
+        for left in (3, 1, 0):
+            self.port.doRead()
+            self.assertEqual(left, len(self.admission))
+        answers = [self.ended(client).answers() for client in late]
+        self.assertEqual([[0], [1], [2], [3], [4]], answers)
+
+    def test_left_over(self) -> None:
+        """Who ends before its turn comes, or the port with it, is no trouble."""
+        self.reopen(Admission(MANY, MANY))
+        late = [self.connect() for _ in range(4)]
+        self.let_in(4)
+
+        def slow(message: Message, stream: Any) -> Outcome:
+            self.clock.advance(2 * TURN_S)
+            return self.decide(message, stream)
+
+        self.core.decide = slow
+        for number, client in enumerate(late):
+            client.say(frame(number))
+        self.port.doRead()
+        self.port._end(next(iter(self.port._waiting.values())))
+        self.port.doRead()
+        self.assertEqual(1, len(self.port._events))
+        self.port.stopListening()
+        self.port.stopListening()
+        self.assertEqual((0, {}), (len(self.port._events), self.counted()))
 
     def test_refused_for_a_moment(self) -> None:
         """A connection that broke off before it was accepted keeps nobody waiting."""

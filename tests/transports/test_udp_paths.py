@@ -137,7 +137,8 @@ class PathCase(RoomsTests):
 
     def adopt(self, bound: socket.socket) -> BatchPort:
         heartbeats = self.rooms.heartbeats
-        return BatchPort(bound.dup(), self.edge, heartbeats, self.reactor).start()
+        now = self.clock.seconds
+        return BatchPort(bound.dup(), self.edge, heartbeats, self.reactor, now).start()
 
     def client(self) -> socket.socket:
         opened = socket.socket(family_of(self.host), socket.SOCK_DGRAM)
@@ -454,6 +455,19 @@ class BatchPortTests(PathCase):
             self.reactor.turn()
             self.assertEqual(300, self.edge.received - before)
 
+    def test_turns_are_short(self) -> None:
+        """After the batch within which 1 ms has passed the turn is over."""
+        client, decide = self.client(), self.core.datagram
+
+        def slow(message: Message, origin: Address) -> Any:
+            self.clock.advance(0.001 / 100)
+            return decide(message, origin)
+
+        self.core.datagram = slow  # type: ignore[method-assign]
+        for served in (128, 256, 300):
+            self.ask(client, *[software_update(20)] * (300 if served == 128 else 0))
+            self.assertEqual(served, self.edge.received)
+
     def test_known_ones_are_not_decoded(self) -> None:
         """Only what is new is decoded: of a device's heartbeats none after the first."""
         device = self.device()
@@ -553,7 +567,8 @@ class BatchPortTests(PathCase):
     def test_link_local(self) -> None:
         """An address with an interface is sent to there; unknown ones are refused."""
         with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as bound:
-            port = BatchPort(bound, self.edge, self.rooms.heartbeats, self.reactor)
+            beats, now = self.rooms.heartbeats, self.clock.seconds
+            port = BatchPort(bound, self.edge, beats, self.reactor, now)
             sent: list[Any] = []
             port._socket = FakeSocket(sent)  # type: ignore[assignment]
             port.write(b"x", ("fe80::1%7", 9))
