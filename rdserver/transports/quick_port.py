@@ -191,9 +191,14 @@ class QuickPort:
     def _wait_for(self, caller: _Caller) -> None:
         if caller.since_s is not None:  # it was called for nothing
             return
+        try:
+            self._epoll.register(caller.socket, select.EPOLLIN)
+        except OSError as e:  # no memory, or the limit of what all epolls may watch
+            self._rest(e)
+            self._end(caller)
+            return
         caller.since_s = self._now()
         self._waiting[caller.socket.fileno()] = caller
-        self._epoll.register(caller.socket, select.EPOLLIN)
         self._silent.start(caller)
 
     def _reply(self, caller: _Caller, data: bytes) -> None:
@@ -256,12 +261,16 @@ class QuickPort:
             Event.CONNECTION_REFUSED, "no connection can be accepted: {why}", why=str(why)
         )
         if self._resting is None:
-            self._epoll.unregister(self._listener)
+            self._listen_for(0)
             self._resting = self._reactor.callLater(REST_S, self._resume)
 
     def _resume(self) -> None:
         self._resting = None
-        self._epoll.register(self._listener, select.EPOLLIN)
+        self._listen_for(select.EPOLLIN)
+
+    def _listen_for(self, events: int) -> None:
+        # It stays registered: to register it again would take memory, and may fail.
+        self._epoll.modify(self._listener, events)
 
     def stopListening(self) -> None:
         """Close the port, and the connections that have said nothing yet."""

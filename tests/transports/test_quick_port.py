@@ -271,6 +271,20 @@ class StubbornListener:
         return getattr(self._bound, name)
 
 
+class FullEpoll:
+    """An epoll that watches nothing more than it does."""
+
+    def __init__(self, epoll: Any, number: int) -> None:
+        self._epoll = epoll
+        self._number = number
+
+    def register(self, *_: object) -> None:
+        raise OSError(self._number, os.strerror(self._number))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._epoll, name)
+
+
 @contextlib.contextmanager
 def descriptors_left(count: int) -> Iterator[None]:
     """Let this process open so many files more."""
@@ -440,6 +454,25 @@ class QuickPortTests(PortContract, PortCase):
         self.assertEqual({Event.CONNECTION_REFUSED: 1}, self.counted())
         self.clock.advance(REST_S)
         self.answered(self.connect().say(punch()), 0)
+
+    def test_not_watched(self) -> None:
+        """Callers that cannot be waited for are closed; after a second all is as before."""
+        usual = self.port._epoll
+        for refused, number in enumerate((errno.ENOSPC, errno.ENOMEM), 1):
+            self.port._epoll = FullEpoll(usual, number)
+            silent, heard = self.connect(), self.connect().say(frame(7))
+            self.assertEqual(b"", self.ended(silent).received)
+            self.assertEqual([7], self.ended(heard).answers())
+            self.assertEqual(0, len(self.admission))
+            self.assertEqual({Event.CONNECTION_REFUSED: refused}, self.counted())
+            late = self.connect().say(frame(8))
+            self.assert_open(late)
+            self.clock.advance(REST_S)
+            self.assertEqual([8], self.ended(late).answers())
+        self.port._epoll = usual
+        client = self.connect()
+        self.let_in(1)
+        self.assertEqual([9], self.ended(client.say(frame(9))).answers())
 
     def test_stop(self) -> None:
         """With the port go those who have said nothing; others have their answer first."""
