@@ -34,6 +34,28 @@ _UNKNOWN_OF_ALL_PER_S = 500.0
 _ALL = ""  # instead of an address
 
 
+class _Askers:
+    """Who has asked for ids that nobody has, each alone and all together."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._each = RateLimit(now, MAX_UNKNOWN, _UNKNOWN_PER_S)
+        self._all = RateLimit(now, MAX_UNKNOWN_OF_ALL, _UNKNOWN_OF_ALL_PER_S)
+
+    def may_ask(self, host: str) -> bool:
+        return not (self._all.is_exhausted(_ALL) or self._each.is_exhausted(host))
+
+    def charge(self, host: str) -> None:
+        self._each.charge(host)
+        self._all.charge(_ALL)
+
+    def sweep(self) -> None:
+        self._each.sweep()
+        self._all.sweep()
+
+    def __len__(self) -> int:
+        return len(self._each) + len(self._all)
+
+
 class Directory:
     """
     Finds devices.  Storage gathers lookups that come close together.
@@ -63,10 +85,11 @@ class Directory:
         self._lookups = 0
         self._claims = 0
         self._misses = Misses(now)
-        # Apart: whoever sends heartbeats in the name of an address that is not his
-        # must not keep those who live there from proving themselves.
-        self._askers = RateLimit(now, MAX_UNKNOWN, _UNKNOWN_PER_S)
-        self._all_askers = RateLimit(now, MAX_UNKNOWN_OF_ALL, _UNKNOWN_OF_ALL_PER_S)
+        # Apart: whoever sends heartbeats in the name of addresses that are not his must
+        # not keep those who live there from proving themselves, nor callers, whose
+        # addresses are proven, from hearing of a device that it is there.
+        self._heartbeats = _Askers(now)
+        self._callers = _Askers(now)
         self._claimers = RateLimit(now, MAX_UNKNOWN, _UNKNOWN_PER_S)
 
     def get(self, peer_id: str) -> Peer | None:
@@ -77,12 +100,16 @@ class Directory:
         """
         Return whether :meth:`find` would say None without asking storage.
 
-        For an id that is not in memory.  It costs less than :meth:`find`, and that is
-        what it is for: a flood must not cost more than the heartbeats of devices.
+        For the id of a heartbeat that is not in memory.  It costs less than
+        :meth:`find`, and that is what it is for: a flood must not cost more than the
+        heartbeats of devices.
         """
+        return self._is_missing(peer_id, host, self._heartbeats)
+
+    def _is_missing(self, peer_id: str, host: str, askers: _Askers) -> bool:
         if not _is_possible(peer_id) or peer_id in self._misses:
             return True
-        if not (self._all_askers.is_exhausted(_ALL) or self._askers.is_exhausted(host)):
+        if askers.may_ask(host):
             return False
         self._notices.count(Event.STRANGER)
         return True
@@ -91,21 +118,27 @@ class Directory:
         """
         Return the device, or None if as far as *host* may know it never registered.
 
-        For whoever can ask again: what happened to the table outside this process in
+        For heartbeats, which come again: what happened to the table outside this process in
         the last minute may not be seen.
 
         :raises StorageError: storage failed, or too many lookups are under way.
         """
+        return await self._find(peer_id, host, self._heartbeats)
+
+    async def find_called(self, peer_id: str, host: str) -> Peer | None:
+        """As :meth:`find`, for a caller on a connection: no heartbeats count against it."""
+        return await self._find(peer_id, host, self._callers)
+
+    async def _find(self, peer_id: str, host: str, askers: _Askers) -> Peer | None:
         known = self._presence.get(peer_id)
         if known is not None:
             return known
-        if self.is_missing(peer_id, host):
+        if self._is_missing(peer_id, host, askers):
             return None
         found = await self._look_up(peer_id)
         if found is None:
             self._misses.add(peer_id)
-            self._askers.charge(host)
-            self._all_askers.charge(_ALL)
+            askers.charge(host)
         return found
 
     def is_refused(self, host: str) -> bool:
@@ -169,8 +202,8 @@ class Directory:
     def sweep(self) -> None:
         """Forget ids that were missing, and who asked for them."""
         self._misses.sweep()
-        self._askers.sweep()
-        self._all_askers.sweep()
+        self._heartbeats.sweep()
+        self._callers.sweep()
         self._claimers.sweep()
 
 

@@ -86,7 +86,7 @@ class Punching:
 
     async def _look_up(self, request: pb.PunchHoleRequest, stream: Stream) -> Effects:
         try:
-            peer = await self._with.directory.find(
+            peer = await self._with.directory.find_called(
                 pb.text(request.id), stream.address.host
             )
         except StorageError:

@@ -76,7 +76,7 @@ class Relaying:
 
     async def _look_up(self, request: pb.RequestRelay, stream: Stream) -> Effects:
         try:
-            peer = await self._with.directory.find(
+            peer = await self._with.directory.find_called(
                 pb.text(request.id), stream.address.host
             )
         except StorageError:

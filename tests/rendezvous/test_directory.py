@@ -58,6 +58,11 @@ class DirectoryCase(SynchronousTestCase):
     ) -> Deferred[Peer | None]:
         return Deferred.fromCoroutine(self.directory.find_claimed(peer_id, host))
 
+    def find_called(
+        self, peer_id: str = BOB_ID, host: str = ALICE.host
+    ) -> Deferred[Peer | None]:
+        return Deferred.fromCoroutine(self.directory.find_called(peer_id, host))
+
     def find_many(self, count: int, first: int = 0) -> list[Deferred[Peer | None]]:
         """Ask for ids that nobody has, each from an address of its own."""
         return [
@@ -280,6 +285,23 @@ class StrangerTests(DirectoryCase):
         self.find_many(2000, MAX_UNKNOWN_OF_ALL)
         self.assertEqual(1 + 500, len(self.store.asked))
 
+    def test_callers(self) -> None:
+        """However many heartbeats ask, in whoever's name, callers find stored devices."""
+        self.successResultOf(self.store.save(STORED))
+        self.find_many(MAX_UNKNOWN_OF_ALL)
+        self.assertTrue(self.directory.is_missing(BOB_ID, ALICE.host))
+        self.assertEqual(STORED, self.successResultOf(self.find_called()).stored)
+
+    def test_too_many_calls(self) -> None:
+        """Callers have limits of their own, and take nothing from heartbeats."""
+        self.exhaust(self.find_called)
+        self.assertIsNone(self.successResultOf(self.find_called(BOB_ID, STRANGER.host)))
+        self.assertEqual([], self.store.asked)
+        self.assertFalse(self.directory.is_missing(BOB_ID, STRANGER.host))
+        for n in range(MAX_UNKNOWN_OF_ALL):
+            self.find_called(f"id-{n}", f"10.0.{n >> 8}.{n & 255}")
+        self.assertEqual(MAX_UNKNOWN_OF_ALL - MAX_UNKNOWN, len(self.store.asked))
+
     def test_claims(self) -> None:
         """Heartbeats sent in its name do not keep an address from registering."""
         self.exhaust(self.find)
@@ -330,9 +352,10 @@ class StrangerTests(DirectoryCase):
         """Neither ids nor addresses are kept for ever."""
         self.exhaust(self.find)
         self.successResultOf(self.find_claimed("another"))
+        self.successResultOf(self.find_called("a third"))
         self.clock.advance(60)
         self.directory.sweep()
         directory = self.directory
-        tables = directory._misses, directory._askers, directory._claimers
-        self.assertEqual(0, len(directory._all_askers))
-        self.assertEqual([0, 0, 0], [len(table) for table in tables])
+        tables = directory._heartbeats, directory._callers
+        tables += directory._misses, directory._claimers
+        self.assertEqual([0] * 4, [len(table) for table in tables])
