@@ -119,9 +119,17 @@ class StandInTests(LullCase):
     def test_other_reactors(self) -> None:
         """One that does not wait with epoll is always gone back to."""
         self.give_ours_something()
-        del self.reactor._poller
-        lull = self.make_lull()
-        self.assertEqual(0.0, lull.next_slice(SLICE_S, 1, SMALL))
+        self.patch(self.reactor, "_poller", select.poll())
+        self.assertEqual(0.0, self.make_lull().next_slice(SLICE_S, 1, SMALL))
+        self.patch(self.reactor, "_poller", None)
+        self.assertEqual(0.0, self.make_lull().next_slice(SLICE_S, 1, SMALL))
+
+    def test_closed(self) -> None:
+        """A loop that is closed waits for nothing."""
+        self.epoll.close()
+        self.give_others_something()
+        self.reactor.timeout_s = None
+        self.assertEqual(0.0, self.next_slice())
 
 
 class NapTests(LullCase):
@@ -163,6 +171,12 @@ class NapTests(LullCase):
         """What a hand may have typed never waits for a nap."""
         for _ in range(2 * _ALERT):
             self.next_slice(2, 2 * SMALL)
+        self.assertEqual([], self.naps)
+
+    def test_nothing(self) -> None:
+        """Nor does anybody nap over nothing."""
+        for _ in range(2 * _ALERT):
+            self.next_slice(0, 0)
         self.assertEqual([], self.naps)
 
     def test_slice_is_over(self) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from twisted.internet.tcp import Server
 from twisted.trial.unittest import SynchronousTestCase
 
+from rdserver.relay.limits import Limits
 from rdserver.relay.usage import EndReason
 from rdserver.transports import pipes, splice_check
 from rdserver.transports.detach import is_detachable
@@ -255,6 +256,19 @@ class SweepTests(SpliceCase):
         self.until_got(2 * MIB, second)
 
 
+class Refusing:
+    """A socket that sends nothing any more: the system has no memory."""
+
+    def __init__(self, real: socket.socket) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def send(self, _: bytes) -> int:
+        raise OSError(errno.ENOBUFS, "No buffer space available")
+
+
 class BrokenSinkTests(SpliceCase):
     def test_last_words_of_who_does_not_listen(self) -> None:
         """
@@ -281,6 +295,22 @@ class BrokenSinkTests(SpliceCase):
         self.until_ended(second)
         self.assertTrue(second.received == noise(size))
         second.finish()
+        self.until_gone()
+
+    def test_sink_that_refuses(self) -> None:
+        """A sink that takes nothing, though it is alive, ends its session."""
+        first, _ = self.pair()
+        flows = [flow for flow in self.path._loop._reading if flow is not None]
+        for flow in flows:
+            flow.sink = Refusing(flow.sink)
+        first.send(b"x")
+        self.assert_over_after_close(EndReason.CLOSED)
+
+    def assert_over_after_close(self, reason: EndReason) -> None:
+        """Everything ends as soon as the clients close too."""
+        self.until(lambda: [record.reason for record in self.records] == [reason])
+        for client in self.clients:
+            client.close()
         self.until_gone()
 
     def test_sink_that_broke_after_the_end(self) -> None:
@@ -325,6 +355,20 @@ class BugTests(SpliceCase):
             if flow is not None and flow.source.getpeername()[1] == port
         ]
         return descriptor
+
+    def test_in_the_loop(self) -> None:
+        """What is raised out of a turn, which should never be, does not stop the loop."""
+        loop = self.path._loop
+
+        def fail() -> None:
+            loop.queue(Endless(list))
+            raise ZeroDivisionError
+
+        loop.queue(Endless(fail))
+        self.until(lambda: len(self.flushLoggedErrors(ZeroDivisionError)) == 1)
+        first, second = self.pair()
+        first.send(b"x")
+        self.until_got(1, second)
 
     def test_nothing_more_can_be_watched(self) -> None:
         """Where the system watches no more descriptors a session ends at once."""
@@ -448,6 +492,60 @@ class SliceTests(SpliceCase):
         self.assertEqual([], self.reactor.getDelayedCalls())
         self.assertEqual((-1, "splice"), (loop.fileno(), loop.logPrefix()))
         loop.connectionLost(None)
+
+
+class FarLimitTests(SpliceCase):
+    """What is moved while no limit is near."""
+
+    limits = Limits(total_bandwidth_mbit_per_s=1000, single_bandwidth_mbit_per_s=1000)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.reactor.now_s += 1  # the total has saved something up
+        self.first, self.second = self.pair()
+        self.reactor.now_s += 1  # and so has the session
+
+    def level(self) -> float:
+        return self.relay.total.bucket.level(self.reactor.now_s)
+
+    def move(self, size: int, times: int = 1) -> None:
+        """Let small chunks pass."""
+        for _ in range(times):
+            self.first.send(bytes(size))
+            self.until(lambda: not self.first.to_send)
+            self.settle()
+
+    def test_little_is_paid_each_second(self) -> None:
+        """What is too little to be paid for at once is paid for by the next sweep."""
+        before = self.level()
+        self.move(1000, 3)
+        self.assertGreater(self.level(), before - 8 * 3000)
+        self.relay.sweep()
+        self.assertEqual(before - 8 * 3000, self.level())
+
+    def test_little_is_paid_at_the_end(self) -> None:
+        """Or when its session ends."""
+        before = self.level()
+        self.move(1000, 3)
+        self.first.close()
+        self.second.close()
+        self.until_gone()
+        self.assertEqual(before - 8 * 3000, self.level())
+
+    def test_limit_set_meanwhile(self) -> None:
+        """A limit that is set while all were far away holds after the next sweep."""
+        self.move(1000, 3)
+        self.relay.limits = Limits(total_bandwidth_mbit_per_s=0.1)
+        self.relay.sweep()
+        self.move(30_000, 3)
+        self.assertEqual(1, self.session.held)
+        self.assertLess(len(self.second.received), 50_000)
+
+    def test_nothing_to_say(self) -> None:
+        """A session that has said nothing does not wait, not even for an empty bucket."""
+        self.relay.total.bucket.pay(1e9)
+        self.pair("s2")
+        self.assertEqual([0, 0], [session.held for session in self.relay.sessions])
 
 
 class CheckTests(SynchronousTestCase):
