@@ -6,7 +6,7 @@ import gc
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -26,17 +26,25 @@ from rdserver.transports.relay_path import DataPath
 from rdserver.transports.relay_splice import SplicePath
 from rdserver.transports.relay_tcp import RelayFactory
 from tests.transports.relay_case import hello
-from tests.transports.stepped import Client, stepped_reactor
+from tests.transports.stepped import Client, stepped_reactor, unpaced
 
 SMALL_BYTES = 32 * 1024
 LONGEST_S = 20.0
 QUIET_TURNS = 8
+FLOW_STATE = ("stuck", "queued", "readable", "closing", "over", "_full", "_held")
+"""Attributes of the directions of a session; each data path has some of them."""
 
 
 def open_descriptors() -> int:
     """Return how many descriptors this process has open."""
     gc.collect()
     return len(os.listdir("/proc/self/fd"))
+
+
+def _flow_state(flow: object) -> str:
+    """Return the name of what *flow* is and what is true of it."""
+    names = (name for name in FLOW_STATE if getattr(flow, name, False))
+    return " ".join([type(flow).__name__, *names])
 
 
 class PathCase(SynchronousTestCase):
@@ -74,6 +82,7 @@ class PathCase(SynchronousTestCase):
     def listen(self) -> Port:
         port = Port(0, self.factory, 1000, "127.0.0.1", self.reactor)
         port.startListening()
+        unpaced(port.socket)
         if self.small:
             for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
                 port.socket.setsockopt(socket.SOL_SOCKET, option, SMALL_BYTES)
@@ -154,10 +163,30 @@ class PathCase(SynchronousTestCase):
         give_up_s = time.monotonic() + LONGEST_S
         while not done():
             if time.monotonic() > give_up_s:
-                self.fail("it did not happen")
+                self.fail_with("it did not happen")
             if not self.turn():
                 self.reactor.turn(0.001)
                 self.reactor.now_s += step_s
+
+    def fail_with(self, what: str) -> None:
+        """Fail, and say what the state is."""
+        self.fail("\n".join([what, *self.state()]))
+
+    def state(self) -> Iterator[str]:
+        """Say in lines what there is: why something did not happen is to be found there."""
+        for number, client in enumerate(self.clients):
+            yield (
+                f"client {number}: ended {client.ended}, was_reset {client.was_reset}, "
+                f"{len(client.to_send)} to send, {len(client.received)} received"
+            )
+        for session in self.relay.sessions:
+            yield f"session {session.number}: {session.received}, held {session.held}"
+            for flow in getattr(session.carrier, "_flows", ()):
+                yield f"  {_flow_state(flow)}"
+        for ending in self.factory._shared.linger:
+            yield f"lingers: {ending.unsent_bytes()} unsent, {_flow_state(ending)}"
+        yield f"records: {self.records}"
+        yield from (failure.getTraceback() for failure in self.flushLoggedErrors())
 
     def until_got(self, size: int, *clients: Client) -> None:
         """Take turns until each client has so many bytes."""
@@ -167,7 +196,8 @@ class PathCase(SynchronousTestCase):
     def until_ended(self, *clients: Client) -> None:
         """Take turns until each client has seen the server close its side, in order."""
         self.until(lambda: all(client.ended or client.was_reset for client in clients))
-        self.assertFalse(any(client.was_reset for client in clients))
+        if any(client.was_reset for client in clients):
+            self.fail_with("one was reset")
 
     def until_gone(self) -> None:
         """Take turns until there is no connection."""

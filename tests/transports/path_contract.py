@@ -427,7 +427,7 @@ class FullContract(PathCase):
         """One that closes only its sending ends the session too."""
         first, second = self.stall()
         second.finish()
-        self.until(lambda: first.ended)
+        self.until_ended(first)
         first.close()
         second.close()
         self.assert_over(EndReason.CLOSED)

@@ -34,6 +34,18 @@ class SteppedReactor(EPollReactor):
         self.doIteration(wait_s)
 
 
+def unpaced(sock: socket.socket) -> None:
+    """
+    Let the kernel send at once what it may send; what *sock* accepts inherits that.
+
+    BBR, the default of many machines, paces even what goes from here to here.
+    """
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
+    except OSError:
+        return  # not on this system: the tests are slower then
+
+
 @cache
 def stepped_reactor() -> SteppedReactor:
     """Return the one of this process; it is never torn down."""
@@ -61,6 +73,7 @@ class Client:
 
     def __init__(self, port: int, buffer_bytes: int = 0, host: str = "127.0.0.1") -> None:
         self.socket = socket.socket()
+        unpaced(self.socket)
         if buffer_bytes:  # before the connection is made: its window depends on it
             for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
                 self.socket.setsockopt(socket.SOL_SOCKET, option, buffer_bytes)
