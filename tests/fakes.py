@@ -235,8 +235,6 @@ class FakePort:
     :ivar error: what sending raises.
     """
 
-    maxThroughput = 0  # noqa: N815
-
     def __init__(
         self,
         reactor: FakeReactor,

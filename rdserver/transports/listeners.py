@@ -12,6 +12,7 @@ import errno
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from attrs import define, frozen
@@ -24,7 +25,7 @@ UDP_BUFFER_BYTES = 4 * 1024 * 1024
 """Asked for where no size is set: the system's usual holds some 270 heartbeats."""
 
 _MAX_DATAGRAM_BYTES = 65536
-_TURN_BYTES = 16 * 1024
+_TURN_DATAGRAMS = 64
 _NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
 _NAMES = {socket.SOCK_STREAM: "TCP", socket.SOCK_DGRAM: "UDP"}
 
@@ -113,6 +114,16 @@ def receive_buffer(bound: socket.socket, size_bytes: int) -> int:
     return bound.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
 
 
+def _take_some(port: Any) -> None:
+    """Let a Twisted port receive, but only so much that others have their turn."""
+    for _ in range(_TURN_DATAGRAMS):
+        try:
+            datagram, source = port.socket.recvfrom(_MAX_DATAGRAM_BYTES)
+        except OSError:  # there is no more, or it belongs to no datagram of ours
+            return
+        port.protocol.datagramReceived(datagram, source[:2])
+
+
 @define
 class _Listener:
     wanted: Wanted
@@ -182,8 +193,8 @@ class Listeners:
             adopted = self._reactor.adoptDatagramPort(
                 bound.fileno(), bound.family, protocol, _MAX_DATAGRAM_BYTES
             )
-            # One turn of the reactor must not serve thousands of them and nothing else.
-            adopted.maxThroughput = _TURN_BYTES
+            # Its own would count bytes: empty ones could keep it busy for ever.
+            adopted.doRead = partial(_take_some, adopted)
             return adopted
 
         return self.open_udp_by(adopt, port, buffer_bytes)
