@@ -288,7 +288,8 @@ class TotalLimitContract(LimitedCase):
         _, big = self.greedy_pair()
         self.run_for(4)
         self.assert_rate(self.take(small), 4, BYTES_PER_S / 4)
-        self.assert_rate(self.take(big), 4, BYTES_PER_S * 3 / 4)
+        # Each of the two may be one read ahead of the total.
+        self.assert_rate(self.take(big) - SLACK_BYTES, 4, BYTES_PER_S * 3 / 4)
 
     def test_end_while_they_wait(self) -> None:
         """Sessions that end while they wait make room for the others."""
