@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from rdserver.relay.limiter import Meter
-from rdserver.relay.session import Session
+from rdserver.relay.session import NO_CARRIER, Session
 from rdserver.relay.usage import EndReason
 from rdserver.transports.relay_pacer import Pacer
 from rdserver.transports.relay_path import PathEnd
@@ -88,6 +88,7 @@ class _Pair:
         self._finished(self._session, reason)
         for end in self._ends:
             end.finish()
+        self._session.carrier = NO_CARRIER  # else the two would hold each other
 
 
 @implementer(IPushProducer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from random import Random
 
 from rdserver.relay.limits import LINGER_S, SILENCE_S
@@ -360,6 +361,23 @@ class EndContract(PathCase):
         self.assert_over(EndReason.CLOSED)
         [record] = self.records
         self.assertEqual((100_002, 3), (record.first_bytes, record.second_bytes))
+
+    def test_nothing_for_the_collector(self) -> None:
+        """What a session was made of is free as soon as its connections are gone."""
+        first, second = self.pair()
+        first.send(b"x")
+        self.until_got(1, second)
+        gc.collect()
+        self.addCleanup(gc.garbage.clear)
+        self.addCleanup(gc.set_debug, gc.get_debug())
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        first.finish()
+        self.until_ended(second)
+        second.finish()
+        self.until_gone()
+        gc.collect()
+        ours = [type(thing) for thing in gc.garbage]
+        self.assertEqual([], [kind for kind in ours if kind.__module__.startswith("rds")])
 
     def test_what_comes_after_the_end(self) -> None:
         """What a side sends when its session is over is thrown away, and not counted."""
