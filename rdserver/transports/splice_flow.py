@@ -134,7 +134,7 @@ class SpliceFlow:
         """Move at most one chunk."""
         try:
             if self._is_far and not (self._bulk or self.stuck or self.over):
-                self._copy(BUFFER_BYTES)  # what most small chunks are: nothing to ask
+                self._copy_at_once()
             else:
                 self._turn_with_care()
         except Exception:
@@ -162,48 +162,86 @@ class SpliceFlow:
         self._is_far = want == CHUNK_BYTES and not meter.contended
         return want
 
-    def _copy(self, want: int) -> None:
+    def _copy_at_once(self) -> None:
+        """As :meth:`_copy` far from every limit: most chunks, so not a call too many."""
         tools = self._tools
+        try:
+            size = self.source.recv_into(tools.buffer)
+        except OSError as e:
+            self._not_received(e)
+            return
+        if not size:
+            self._received_all()
+            return
+        self._received[self.side] += size
+        tools.loop.moved_bytes += size
+        self._unpaid += size
+        if self._unpaid >= UNPAID_BYTES:
+            self.settle()
+        self.readable = False
+        if size >= STICKY_BYTES or self.closing:
+            self._judge_burst(size, BUFFER_BYTES)
+        try:
+            sent = self.sink.send(tools.view[:size])
+        except OSError as e:
+            sent = self._not_sent(e, size)
+        if sent < size:
+            self._left = bytes(tools.view[sent:size])
+            self.stuck = True
+
+    def _copy(self, want: int) -> None:
         size = self._receive(want)
         if not size:
             return
         self._account(size)
-        if size < BUFFER_BYTES and size < want and not self.closing:
-            self.readable = False  # a short read: the next edge will tell of more
-            self._bulk = size >= STICKY_BYTES
-        else:
-            self._bulk = size == BUFFER_BYTES
-            tools.loop.queue(self)
-        sent = self._try_send(tools.view[:size])
+        self._judge_burst(size, want)
+        view = self._tools.view
+        sent = self._try_send(view[:size])
         if sent < size:
-            self._left = bytes(tools.view[sent:size])
+            self._left = bytes(view[sent:size])
             self.stuck = True
+
+    def _judge_burst(self, size: int, want: int) -> None:
+        """Say whether there is more to read, and how to read on."""
+        # After a short read the next edge will tell of more, if it has not told all.
+        self.readable = size == want or self.closing
+        self._bulk = size >= STICKY_BYTES if size < want else size == BUFFER_BYTES
+        if self.readable:
+            self._tools.loop.queue(self)
 
     def _receive(self, size: int) -> int:
         """Return how much was read into the shared buffer."""
         try:
             received = self.source.recv_into(self._tools.buffer, size)
-        except BlockingIOError:
-            self.readable = False
-            if self.closing:  # it is alive, but was said to be broken
-                self._owner.source_broke(self)
-            return 0
-        except OSError:
-            self._owner.source_broke(self)
+        except OSError as e:
+            self._not_received(e)
             return 0
         if not received:
-            self.readable = False
-            self._owner.source_ended(self)
+            self._received_all()
         return received
+
+    def _not_received(self, error: OSError) -> None:
+        self.readable = False
+        # Nothing to read, of one that was said to be broken: then it broke otherwise.
+        if self.closing or not isinstance(error, BlockingIOError):
+            self._owner.source_broke(self)
+
+    def _received_all(self) -> None:
+        self.readable = False
+        self._owner.source_ended(self)
 
     def _try_send(self, data: memoryview | bytes) -> int:
         try:
             return self.sink.send(data)
-        except BlockingIOError:
+        except OSError as e:
+            return self._not_sent(e, len(data))
+
+    def _not_sent(self, error: OSError, size: int) -> int:
+        """Return how much counts as sent: of what a broken sink was to get, everything."""
+        if isinstance(error, BlockingIOError):
             return 0
-        except OSError:
-            self._owner.sink_broke(self)
-            return len(data)
+        self._owner.sink_broke(self)
+        return size
 
     def _splice(self, want: int) -> None:
         pipe = self._tools.pipes.take()
@@ -234,8 +272,7 @@ class SpliceFlow:
             return size
         self._tools.pipes.give_back(pipe)
         if size == 0:
-            self.readable = False
-            self._owner.source_ended(self)
+            self._received_all()
         return 0
 
     def _flush(self) -> bool:
