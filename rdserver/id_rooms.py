@@ -149,5 +149,5 @@ class IdRooms:
             self._introductions.pairs,
             self._introductions.pending,
         ):
-            table.sweep()
+            yield from table.sweep()
             yield

@@ -16,6 +16,7 @@ from attrs import frozen
 from rdserver.rendezvous.journal import AddressChanges, PunchLog
 from rdserver.rendezvous.limits import RegistrationLimit
 from rdserver.rendezvous.routing import Relays
+from rdserver.rendezvous.slices import at_once
 from rdserver.wire.address import address_bucket, v4_normalise
 
 _PAGE = 10
@@ -66,7 +67,7 @@ class _IdConsole:
         return ""
 
     def ip_blocker(self, args: list[str]) -> str:
-        self._limit.sweep()
+        at_once(self._limit.sweep())
         count = f"{len(self._limit)}\n"
         if not args or args[0].isdecimal():
             return count + _page(self._limit.rows(), args)

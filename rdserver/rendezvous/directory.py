@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from rdserver.errors import StorageError
 from rdserver.notices import Notices
@@ -48,9 +48,9 @@ class _Askers:
         self._each.charge(host)
         self._all.charge(_ALL)
 
-    def sweep(self) -> None:
-        self._each.sweep()
-        self._all.sweep()
+    def sweep(self) -> Iterator[None]:
+        yield from self._each.sweep()
+        yield from self._all.sweep()
 
     def __len__(self) -> int:
         return len(self._each) + len(self._all)
@@ -199,12 +199,11 @@ class Directory:
         self._notices.error(Event.LOOKUPS_REFUSED, "{error}", error=text)
         return StorageError(text)
 
-    def sweep(self) -> None:
-        """Forget ids that were missing, and who asked for them."""
+    def sweep(self) -> Iterator[None]:
+        """Forget ids that were missing, and who asked; a slice with each step."""
         self._misses.sweep()
-        self._heartbeats.sweep()
-        self._callers.sweep()
-        self._claimers.sweep()
+        for askers in (self._heartbeats, self._callers, self._claimers):
+            yield from askers.sweep()
 
 
 def _is_possible(peer_id: str) -> bool:

@@ -8,6 +8,8 @@ from itertools import islice
 
 from attrs import frozen
 
+from rdserver.rendezvous.slices import in_slices
+
 _RESTART_S = 180.0
 _KEEP_S = 360.0
 _MAX_DEVICES = 100_000
@@ -45,11 +47,25 @@ class AddressChanges:
 
     def purge(self) -> None:
         """Forget what is six minutes old, and devices with one new address only."""
-        self._keep(lambda since, hosts: self._is_young(since) and len(hosts) > 1)
+        for peer_id, (since, hosts) in list(self._changes.items()):
+            if not self._is_young(since) or len(hosts) == 1:
+                del self._changes[peer_id]
 
-    def sweep(self) -> None:
-        """Forget what is six minutes old."""
-        self._keep(lambda since, _hosts: self._is_young(since))
+    def sweep(self) -> Iterator[None]:
+        """
+        Forget what is six minutes old, a slice with each step.
+
+        A device that was heard of after another that is kept may be kept as well.
+        """
+        return in_slices(self._forget_old())
+
+    def _forget_old(self) -> Iterator[str]:
+        while self._changes:
+            peer_id, (since, _hosts) = next(iter(self._changes.items()))
+            if self._is_young(since):
+                return
+            del self._changes[peer_id]
+            yield peer_id
 
     def remove(self, peer_id: str) -> None:
         """Forget one device."""
@@ -71,11 +87,6 @@ class AddressChanges:
 
     def _is_young(self, since: float) -> bool:
         return self._now() - since < _KEEP_S
-
-    def _keep(self, wanted: Callable[[float, dict[str, int]], bool]) -> None:
-        for peer_id, (since, hosts) in list(self._changes.items()):
-            if not wanted(since, hosts):
-                del self._changes[peer_id]
 
     def __len__(self) -> int:
         return len(self._changes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
+from rdserver.rendezvous.slices import in_slices
 from rdserver.wire.address import address_bucket
 
 _BURST = 30
@@ -14,15 +15,42 @@ _IDS_S = 86_401.0
 
 
 class _Record:
-    """What one address did: calls in the current minute, ids in the current day."""
+    """
+    What one address did: calls in the current minute, ids in the current day.
 
-    __slots__ = ("count", "count_s", "ids", "ids_s")
+    Most have one id at most.  There may be many of them, and a set takes 216 bytes.
+    """
+
+    __slots__ = ("_first_id", "_other_ids", "count", "count_s", "ids_s")
 
     def __init__(self, now: float) -> None:
         self.count = 0
         self.count_s = now
-        self.ids: set[str] = set()
         self.ids_s = now
+        self.clear_ids()
+
+    def clear_ids(self) -> None:
+        self._first_id = ""
+        self._other_ids: set[str] | None = None
+
+    def has_id(self, peer_id: str) -> bool:
+        if peer_id == self._first_id:
+            return True
+        return self._other_ids is not None and peer_id in self._other_ids
+
+    def add_id(self, peer_id: str) -> None:
+        """Record an id that is not there yet."""
+        if not self._first_id:
+            self._first_id = peer_id
+        elif self._other_ids is None:
+            self._other_ids = {peer_id}
+        else:
+            self._other_ids.add(peer_id)
+
+    @property
+    def ids(self) -> int:
+        """How many."""
+        return bool(self._first_id) + len(self._other_ids or ())
 
 
 class RegistrationLimit:
@@ -75,15 +103,15 @@ class RegistrationLimit:
 
     def _count_id(self, record: _Record, peer_id: str) -> bool:
         now = self._now()
-        is_new = peer_id not in record.ids
+        is_new = not record.has_id(peer_id)
         if now - record.ids_s >= _IDS_S:
-            self._ids -= len(record.ids)
-            record.ids.clear()
+            self._ids -= record.ids
+            record.clear_ids()
             is_new = True
-        elif len(record.ids) > _IDS:
+        elif record.ids > _IDS:
             return not is_new
         if is_new:
-            record.ids.add(peer_id)
+            record.add_id(peer_id)
             self._ids += 1
             self._make_room()
         record.ids_s = now
@@ -92,20 +120,35 @@ class RegistrationLimit:
     def _make_room(self) -> None:
         while len(self._records) > self._max_addresses or self._ids > self._max_ids:
             _bucket, record = self._records.popitem(last=False)
-            self._ids -= len(record.ids)
+            self._ids -= record.ids
 
-    def sweep(self) -> None:
-        """Forget addresses whose both windows have passed."""
+    def sweep(self) -> Iterator[None]:
+        """
+        Forget addresses whose both windows have passed, a slice with each step.
+
+        One that asked later than another that is kept may be kept as well.
+        """
+        return in_slices(self._forget_idle())
+
+    def _forget_idle(self) -> Iterator[str]:
+        # The oldest use comes first.  To look at all of them takes 60 ms and more, even
+        # if it is only to list them.
+        while self._records:
+            bucket, record = next(iter(self._records.items()))
+            if not self._is_idle(record):
+                return
+            self.remove(bucket)
+            yield bucket
+
+    def _is_idle(self, record: _Record) -> bool:
         now = self._now()
-        for bucket, record in list(self._records.items()):
-            if now - record.count_s >= _BURST_S and now - record.ids_s >= _IDS_S:
-                self.remove(bucket)
+        return now - record.count_s >= _BURST_S and now - record.ids_s >= _IDS_S
 
     def remove(self, bucket: str) -> None:
         """Forget one address, given as :meth:`rows` shows it."""
         record = self._records.pop(bucket, None)
         if record is not None:
-            self._ids -= len(record.ids)
+            self._ids -= record.ids
 
     def rows(self) -> Iterator[tuple[str, str]]:
         """Yield each address with ``<count>/<age>s <ids>/<age>s``, oldest use first."""
@@ -120,7 +163,7 @@ class RegistrationLimit:
         now = self._now()
         return (
             f"{record.count}/{int(now - record.count_s)}s "
-            f"{len(record.ids)}/{int(now - record.ids_s)}s"
+            f"{record.ids}/{int(now - record.ids_s)}s"
         )
 
     def __len__(self) -> int:
@@ -178,14 +221,19 @@ class RateLimit:
         if len(self._tokens) > self._max:
             self._tokens.popitem(last=False)
 
-    def sweep(self) -> None:
-        """Forget whoever has all tokens back; the oldest use comes first."""
+    def sweep(self) -> Iterator[None]:
+        """Forget whoever has all tokens back, a slice with each step."""
+        return in_slices(self._forget_full())
+
+    def _forget_full(self) -> Iterator[str]:
+        # The oldest use comes first.
         full_s = self._burst / self._per_s
         while self._tokens:
             key, (_tokens, since) = next(iter(self._tokens.items()))
             if self._now() - since < full_s or self._count(key) < self._burst:
                 return
             del self._tokens[key]
+            yield key
 
     def __len__(self) -> int:
         return len(self._tokens)

@@ -11,11 +11,12 @@ Source: protocol.md section 3.18 nos. 2 and 3, 7.16.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import Enum, auto
 
 from rdserver.presence.interface import Peer
 from rdserver.rendezvous.effects import Stream, StreamId
+from rdserver.rendezvous.slices import in_slices
 from rdserver.wire.address import (
     Address,
     address_bucket,
@@ -154,16 +155,20 @@ class PendingTable:
         if not waiting:
             del self._by_address[pending.address]
 
-    def sweep(self) -> None:
+    def sweep(self) -> Iterator[None]:
         """
-        Forget who waits longer than any connection may.
+        Forget who waits longer than any connection may, a slice with each step.
 
         A connection that was gone before its device was looked up leaves such an entry.
         """
-        oldest = self._now() - _KEPT_S
-        for stream_id, pending in list(self._by_stream.items()):
-            if pending.forwarded_s < oldest:
+        return in_slices(self._forget_old())
+
+    def _forget_old(self) -> Iterator[StreamId]:
+        for stream_id in list(self._by_stream):
+            pending = self._by_stream.get(stream_id)
+            if pending is not None and pending.forwarded_s < self._now() - _KEPT_S:
                 self.close(stream_id)
+            yield stream_id
 
     def _add(self, stream: Stream, peer_id: str, kind: Kind, pace: _Pace) -> Pending:
         # Replaces an older entry in both tables: a connection has one address.
@@ -233,13 +238,17 @@ class PairMemory:
             return ()
         return self._pairs[address_bucket(host), peer_id][1]
 
-    def sweep(self) -> None:
-        """Forget pairs that are too old."""
+    def sweep(self) -> Iterator[None]:
+        """Forget pairs that are too old, a slice with each step."""
+        return in_slices(self._forget_old())
+
+    def _forget_old(self) -> Iterator[tuple[str, str]]:
         while self._pairs:
             pair, (since, _relays) = next(iter(self._pairs.items()))
             if self._now() - since < self.TTL_S:
                 return
             del self._pairs[pair]
+            yield pair
 
     def _put(self, host: str, peer_id: str, relays: tuple[str, ...]) -> None:
         pair = address_bucket(host), peer_id

@@ -22,6 +22,7 @@ from rdserver.rendezvous.directory import (
     Directory,
 )
 from rdserver.rendezvous.events import Event
+from rdserver.rendezvous.slices import at_once
 from rdserver.storage.interface import StoredPeer
 from tests.rendezvous.fixture import (
     ALICE,
@@ -354,7 +355,7 @@ class StrangerTests(DirectoryCase):
         self.successResultOf(self.find_claimed("another"))
         self.successResultOf(self.find_called("a third"))
         self.clock.advance(60)
-        self.directory.sweep()
+        at_once(self.directory.sweep())
         directory = self.directory
         tables = directory._heartbeats, directory._callers
         tables += directory._misses, directory._claimers

@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from rdserver.rendezvous.limits import RateLimit, RegistrationLimit
+from rdserver.rendezvous.slices import at_once
 
 ONE, TWO, THREE = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 
@@ -50,7 +51,7 @@ class RegistrationLimitTests(SynchronousTestCase):
         self.limit.remove(ONE)
         self.admit(TWO, 0, 1, 2, 3, 4, 5)
         self.clock.advance(86_401)
-        self.limit.sweep()
+        at_once(self.limit.sweep())
         self.admit(THREE, 0, 1, 2, 3, 4, 5)
         self.clock.advance(86_401)
         self.admit(THREE, 6)
@@ -69,11 +70,19 @@ class RegistrationLimitTests(SynchronousTestCase):
         """A day after the last id, and a minute after the last call."""
         self.admit(ONE, 0, 1)
         self.clock.advance(86_400.9)
-        self.limit.sweep()
+        at_once(self.limit.sweep())
         self.assertEqual([ONE], self.hosts())
         self.clock.advance(0.1)
-        self.limit.sweep()
+        at_once(self.limit.sweep())
         self.assertEqual([], self.hosts())
+
+    def test_memory(self) -> None:
+        """An address with one id, as most have, takes no more than that id."""
+        self.limit = RegistrationLimit(self.clock.seconds)
+        self.admit(ONE, 0, 1, 1)
+        self.admit(TWO, 0, 1, 2)
+        seen = [record._other_ids for record in self.limit._records.values()]
+        self.assertEqual([None, {"2"}], seen)
 
     def test_refused_lately(self) -> None:
         """Who is refused for its many ids is kept until a minute after it last asked."""
@@ -84,11 +93,23 @@ class RegistrationLimitTests(SynchronousTestCase):
         self.clock.advance(86_390)
         self.assertFalse(limit.admit(ONE, "new"))
         self.clock.advance(60.9)
-        limit.sweep()
+        at_once(limit.sweep())
         self.assertEqual(1, len(limit))
         self.clock.advance(0.1)
-        limit.sweep()
+        at_once(limit.sweep())
         self.assertEqual(0, len(limit))
+
+    def test_sweep_begins_with_the_oldest(self) -> None:
+        """A sweep ends at the first that it keeps: nothing is looked at in vain."""
+        for host in (ONE, TWO, THREE):
+            self.admit(host, 0)
+        self.clock.advance(86_401)
+        self.admit(TWO, 0)
+        at_once(self.limit.sweep())
+        self.assertEqual([TWO], self.hosts())
+        self.clock.advance(60.9)
+        at_once(self.limit.sweep())
+        self.assertEqual([TWO], self.hosts())
 
     def test_removed(self) -> None:
         """What is removed is gone; removing the unknown does nothing."""
@@ -146,13 +167,13 @@ class RateLimitTests(SynchronousTestCase):
         self.clock.advance(1)
         self.limit.admit(TWO)
         self.clock.advance(0.4)
-        self.limit.sweep()
+        at_once(self.limit.sweep())
         self.assertEqual(2, len(self.limit))
         self.clock.advance(0.1)
-        self.limit.sweep()
+        at_once(self.limit.sweep())
         self.assertEqual(1, len(self.limit))
         self.clock.advance(1)
-        self.limit.sweep()
+        at_once(self.limit.sweep())
         self.assertEqual(0, len(self.limit))
 
     def test_charged(self) -> None:
@@ -170,10 +191,10 @@ class RateLimitTests(SynchronousTestCase):
         for _ in range(5):
             self.limit.charge(ONE)
         self.clock.advance(2.4)
-        self.limit.sweep()
+        at_once(self.limit.sweep())
         self.assertEqual(1, len(self.limit))
         self.clock.advance(0.1)
-        self.limit.sweep()
+        at_once(self.limit.sweep())
         self.assertEqual(0, len(self.limit))
 
     def test_exhausted(self) -> None:

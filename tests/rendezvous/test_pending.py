@@ -11,6 +11,7 @@ from rdserver.presence.interface import Peer
 from rdserver.presence.memory import MemoryPresence
 from rdserver.rendezvous.effects import Stream
 from rdserver.rendezvous.pending import Kind, PairMemory, Pending, PendingTable
+from rdserver.rendezvous.slices import at_once
 from rdserver.storage.interface import StoredPeer
 from rdserver.wire.address import Address, decode_address, encode_address
 from tests.rendezvous.fixture import ALICE, BOB, BOB_ID, BOB_TCP, PK, STRANGER, UUID
@@ -108,13 +109,13 @@ class PendingTableTests(PendingCase):
         self.clock.advance(100)
         self.open(Stream(2, ALICE))
         self.clock.advance(50)
-        self.table.sweep()
+        at_once(self.table.sweep())
         self.assertEqual(2, len(self.table))
         self.clock.advance(0.1)
-        self.table.sweep()
+        at_once(self.table.sweep())
         self.assertEqual(1, len(self.table))
         self.clock.advance(100)
-        self.table.sweep()
+        at_once(self.table.sweep())
         self.assert_empty()
 
 
@@ -265,8 +266,8 @@ class PairMemoryTests(SynchronousTestCase):
         self.clock.advance(60)
         self.pairs.asked("192.0.2.2", BOB_ID)
         self.clock.advance(60)
-        self.pairs.sweep()
+        at_once(self.pairs.sweep())
         self.assertEqual(1, len(self.pairs))
         self.clock.advance(60)
-        self.pairs.sweep()
+        at_once(self.pairs.sweep())
         self.assertEqual(0, len(self.pairs))
