@@ -11,6 +11,7 @@ from rdserver.relay.limiter import Meter
 from rdserver.relay.total import Total
 
 _ONE_READ_BYTES = 64 * 1024
+_LOOK_AGAIN_S = 1.0
 
 
 class Paced(Protocol):
@@ -73,7 +74,7 @@ class Pacer:
         flow.hold()
         wait_s = flow.meter.own_wait_s(now_s)
         if wait_s:
-            self._delays[flow] = self._clock.callLater(wait_s, self._own_wait_over, flow)
+            self._wait_for_own(flow, wait_s)
         else:
             self._stand_in_line(flow)
 
@@ -85,11 +86,22 @@ class Pacer:
         del self._held[flow]
         flow.release()
 
-    def _own_wait_over(self, flow: Paced) -> None:
-        # Not asked again: if the session's other direction was faster each time, this one
-        # would never have its turn.  What it moves too much it waits for afterwards.
+    def _wait_for_own(self, flow: Paced, wait_s: float) -> None:
+        # In parts: the limit may be lifted meanwhile, and its debt be minutes long.
+        part_s = min(wait_s, _LOOK_AGAIN_S)
+        self._delays[flow] = self._clock.callLater(
+            part_s, self._own_part_over, flow, wait_s - part_s
+        )
+
+    def _own_part_over(self, flow: Paced, left_s: float) -> None:
+        # Never longer than at first: if the session's other direction was faster each
+        # time, this one would never have its turn.  What it moves too much it waits for
+        # afterwards.
+        left_s = min(left_s, flow.meter.own_wait_s(self._now()))
         del self._delays[flow]
-        if self._total_allows():
+        if left_s:
+            self._wait_for_own(flow, left_s)
+        elif self._total_allows():
             self._release(flow)
         else:
             self._stand_in_line(flow)

@@ -191,6 +191,22 @@ class SlowContract(LimitedCase):
         self.run_for(3)
         self.assertGreater(self.take(second), 5 * bits_per_s(1) / 8)
 
+    def test_forgiven_while_it_waits(self) -> None:
+        """Who leaves the blacklist waits no longer for what it owes at that speed."""
+        self.relay.limits = Limits(limit_speed_mbit_per_s=0.01)
+        self.relay.blacklist.add("127.0.0.7")
+        first = self.connect(hello() + bytes(60_000), "127.0.0.7")
+        self.until(lambda: self.relay.waiting)
+        second = self.connect(hello())
+        self.until_got(60_000, second)
+        first.send(b"more")
+        self.run_for(5)
+        self.assertEqual(60_000, len(second.received))
+        self.relay.blacklist.remove("127.0.0.7")
+        self.run_for(5)
+        self.assertEqual(60_004, len(second.received))
+        self.assertEqual([], self.reactor.getDelayedCalls())
+
     def test_downgraded(self) -> None:
         """Who used too much is limited to the slow speed from the check on."""
         self.relay.limits = Limits(
