@@ -108,9 +108,14 @@ def _complaint(error: OSError, host: str, wanted: Wanted) -> str:
     return f"{where} cannot be used on {host} ({error.strerror})"
 
 
-def receive_buffer(bound: socket.socket, size_bytes: int) -> int:
-    """Ask for a receive buffer and return the size that the system granted, in bytes."""
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size_bytes or UDP_BUFFER_BYTES)
+def set_buffers(bound: socket.socket, size_bytes: int) -> int:
+    """
+    Ask for room for datagrams, as much on the way out as on the way in.
+
+    :returns: the size of the receive buffer that the system granted, in bytes.
+    """
+    for buffer in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        bound.setsockopt(socket.SOL_SOCKET, buffer, size_bytes or UDP_BUFFER_BYTES)
     return bound.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
 
 
@@ -208,7 +213,7 @@ class Listeners:
         :param adopt: must duplicate the socket; what it returns has ``stopListening``.
         """
         with self._handing_over(socket.SOCK_DGRAM, port) as (listener, bound):
-            granted = receive_buffer(bound, buffer_bytes)
+            granted = set_buffers(bound, buffer_bytes)
             listener.open_port = adopt(bound)
         return granted
 

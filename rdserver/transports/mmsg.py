@@ -205,6 +205,8 @@ class DatagramBatch:
         while first < end:
             at = self._outgoing_at + first * _STRIDE
             sent = self._send(self._fd, at, end - first, socket.MSG_DONTWAIT)
+            if sent < 1 and ctypes.get_errno() == errno.EAGAIN:
+                return refused + end - first  # no room: the next would not fit either
             refused += sent < 1
             first += max(sent, 1)
         return refused

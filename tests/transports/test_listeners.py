@@ -19,7 +19,7 @@ from rdserver.transports.listeners import (
     Listeners,
     Wanted,
     bind,
-    receive_buffer,
+    set_buffers,
 )
 from tests.transports.sockets import KINDS, family_of, free_ports, has_ipv6, open_sockets
 
@@ -240,15 +240,21 @@ class BufferTests(SocketCase):
 
     def test_given(self) -> None:
         """A size that the system allows is granted."""
-        self.assertEqual(100_000, receive_buffer(self.bound, 100_000))
+        self.assertEqual(100_000, set_buffers(self.bound, 100_000))
 
     def test_default(self) -> None:
         """Where none is set a site's devices fit in, as far as the system allows."""
-        self.assertEqual(min(UDP_BUFFER_BYTES, self.most), receive_buffer(self.bound, 0))
+        self.assertEqual(min(UDP_BUFFER_BYTES, self.most), set_buffers(self.bound, 0))
+
+    def test_send_buffer(self) -> None:
+        """There is as much room for answers, as far as the system allows."""
+        set_buffers(self.bound, 100_000)
+        size = self.bound.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        self.assertEqual(100_000, size // 2)
 
     def test_too_much(self) -> None:
         """What the system does not grant is seen in the answer."""
-        self.assertEqual(self.most, receive_buffer(self.bound, 2**31 - 1))
+        self.assertEqual(self.most, set_buffers(self.bound, 2**31 - 1))
 
 
 class Received(DatagramProtocol):

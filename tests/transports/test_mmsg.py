@@ -239,10 +239,11 @@ class AnsweringTests(BatchCase):
             self.assertEqual(served, self.answered(clients))
 
     def test_slow_system(self) -> None:
-        """The system may send fewer than asked for, or none for a moment."""
+        """The system may send fewer than asked for, or refuse one."""
         send, results = self.batch._send, itertools.cycle((1, -1, 2))
 
         def slow(fd: int, at: int, count: int, flags: int) -> int:
+            ctypes.set_errno(errno.EPERM)
             result = min(next(results), count)
             return int(send(fd, at, result, flags)) if result > 0 else -1
 
@@ -250,6 +251,22 @@ class AnsweringTests(BatchCase):
         clients = self.asked(8)
         self.assertEqual(2, self.batch.answer(0, 8))
         self.assertEqual([0, 2, 3, 4, 6, 7], self.answered(clients))
+
+    def test_no_room(self) -> None:
+        """Once there is no room for one, the others are not tried."""
+        send, tried = self.batch._send, []
+
+        def full(fd: int, at: int, count: int, flags: int) -> int:
+            tried.append(count)
+            if len(tried) == 1:
+                return int(send(fd, at, 2, flags))
+            ctypes.set_errno(errno.EAGAIN)
+            return -1
+
+        self.batch._send = full
+        clients = self.asked(8)
+        self.assertEqual(6, self.batch.answer(0, 8))
+        self.assertEqual(([8, 6], [0, 1]), (tried, self.answered(clients)))
 
 
 class Answering6Tests(AnsweringTests):

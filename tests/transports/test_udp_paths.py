@@ -6,6 +6,7 @@ The sockets are real, the rooms behind them too; the reactor reads when a test s
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import random
 import socket
@@ -504,11 +505,14 @@ class BatchPortTests(PathCase):
         """Answers that the system refuses are counted, and the others are sent."""
         device = self.device()
         self.ask(device, register_peer())
-        batch = self.open_port._batch
+        batch: Any = self.open_port._batch
         send, calls = batch._send, iter((-1, 2, -1))
-        batch._send = lambda fd, at, count, flags: (
-            send(fd, at, min(count, asked), flags) if (asked := next(calls)) > 0 else asked
-        )
+        def sometimes(fd: int, at: int, count: int, flags: int) -> Any:
+            ctypes.set_errno(errno.EPERM)
+            asked = next(calls)
+            return send(fd, at, min(count, asked), flags) if asked > 0 else asked
+
+        batch._send = sometimes
         self.assertEqual([KNOWN] * 2, self.ask(device, *[register_peer()] * 4))
         self.assertEqual({Event.UNSENT: 2}, self.counted())
         self.assertEqual(6, self.edge.received)
