@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from rdserver.presence.interface import NEVER_S, Peer, Route
@@ -21,7 +22,7 @@ _SAME_S = 0.01
 # cannot be swept in slices without a copy of its keys.  So there are many small ones.
 _SHARDS = 1024
 # By the hash's highest bits: the lowest ones find the place in a shard.
-_SHARD_SHIFT = 64 - 10
+_SHARD_SHIFT = sys.hash_info.width - 10
 
 # Devices looked at in one slice of a sweep: half a millisecond.
 _SLICE = 1000

@@ -77,11 +77,15 @@ def is_available() -> bool:
     if not sys.platform.startswith("linux"):
         return False
     try:
-        receive, send = _calls()
+        return _works(*_calls())
     except (AttributeError, OSError):
         return False
+
+
+def _works(receive: Any, send: Any) -> bool:
     messages = (_Message * 1)()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+    # Of a family that every system has, while either version of IP may be missing.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
         fd, at = probe.fileno(), ctypes.addressof(messages)
         nothing_there = receive(fd, at, 1, socket.MSG_DONTWAIT, None) == -1
         may = nothing_there and ctypes.get_errno() == errno.EAGAIN

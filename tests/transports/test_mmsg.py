@@ -299,6 +299,23 @@ class AvailableTests(SynchronousTestCase):
             self.patch(mmsg, "_calls", lambda calls=calls: calls)
             self.assertEqual(expected, mmsg.is_available())
 
+    def test_no_ipv4(self) -> None:
+        """The calls are there without IPv4 too; without any socket they are of no use."""
+        self.patch(mmsg.sys, "platform", "linux")
+        self.patch(mmsg, "_calls", lambda: self.calls(-1, 0, errno.EAGAIN))
+
+        make, missing = socket.socket, {socket.AF_INET}
+
+        def some(family: int = -1, *more: Any) -> socket.socket:
+            if family in missing:
+                raise OSError(errno.EAFNOSUPPORT, "no such family")
+            return make(family, *more)
+
+        self.patch(mmsg.socket, "socket", some)
+        self.assertTrue(mmsg.is_available())
+        missing.add(socket.AF_UNIX)
+        self.assertFalse(mmsg.is_available())
+
     def test_no_such_calls(self) -> None:
         """A C library without them, or none at all, or another system: not available."""
         for error in (AttributeError("recvmmsg"), OSError("no library")):
