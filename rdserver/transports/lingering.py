@@ -9,7 +9,6 @@ from twisted.internet.interfaces import IReactorTime
 
 from rdserver.transports.relay_deadlines import Deadlines
 
-
 MOST_PERIODS = 20
 """Ten minutes, at the relay's 30 s: enough for megabytes over the slowest network."""
 
