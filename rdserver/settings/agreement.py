@@ -24,13 +24,23 @@ def relay_ports(relay_port: int) -> tuple[int, int]:
     return relay_port, relay_port + 2
 
 
-def check_ports(role: str, port: int, relay_port: int) -> None:
-    """Refuse ports that do not exist or that both servers would use."""
+def check_ports(role: str, port: int, relay_port: int, https_port: int) -> None:
+    """
+    Refuse ports that do not exist or that two servers would use.
+
+    :param https_port: 0 is none.
+    """
     if role != "relay":
         _check_port("port", port)
     if role != "id":
         _check_port("relay-port", relay_port)
     by_id, by_relay = id_ports(port), relay_ports(relay_port)
+    taken = (by_id if role != "relay" else ()) + (by_relay if role != "id" else ())
+    if https_port in taken:
+        raise ConfigError(
+            f"https-port {https_port} is taken by this server itself, which also uses the "
+            f"ports {_listed(taken)}"
+        )
     if role == "all" and set(by_id) & set(by_relay):
         raise ConfigError(
             f"relay-port {relay_port} collides with the ID server, which uses the ports "
@@ -48,6 +58,14 @@ def _check_port(name: str, port: int) -> None:
 
 def _listed(ports: tuple[int, ...]) -> str:
     return ", ".join(map(str, ports))
+
+
+def check_tls(tls_cert: str, tls_key: str, https_port: int | None) -> None:
+    """Refuse half of a certificate, and a port for TLS without any."""
+    if tls_key and not tls_cert:
+        raise ConfigError("tls-key is given without tls-cert: name the certificate too")
+    if https_port and not tls_cert:
+        raise ConfigError("https-port needs a certificate: give tls-cert and tls-key")
 
 
 def check_relay_auth(role: str, relay_auth: str, key: str | None) -> None:

@@ -9,13 +9,13 @@ Source: protocol.md sections 4.2 and 6.
 from __future__ import annotations
 
 from functools import partial
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, ip_network
 from typing import Literal
 
 from attrs import Factory, frozen
 
 from rdserver.settings import agreement, kinds
-from rdserver.settings.kinds import SelfTest
+from rdserver.settings.kinds import IPNetwork, SelfTest
 from rdserver.settings.model import setting, settings_of
 
 Role = Literal["all", "id", "relay"]
@@ -24,6 +24,8 @@ RelayPath = Literal["auto", "splice", "copy"]
 UdpPath = Literal["auto", "batch", "plain"]
 LogLevel = Literal["debug", "info", "warn", "error"]
 LogFormat = Literal["text", "json"]
+
+DEFAULT_HTTPS_PORT = 443
 
 _BIGGEST_INT32 = 2**31 - 1
 _PORT = kinds.whole(agreement.LOWEST_PORT, agreement.HIGHEST_PORT)
@@ -272,6 +274,44 @@ class Config:
         "Relay connections that may wait for their partner, all together",
         ours=True,
     )
+    tls_cert: str = setting(
+        kinds.path(),
+        "",
+        "Certificate for TLS: a PEM file with the whole chain (fullchain.pem), read again "
+        "when it changes",
+        shown_default="none",
+        ours=True,
+    )
+    tls_key: str = setting(
+        kinds.path(),
+        "",
+        "Private key of the certificate, a PEM file",
+        shown_default="in the file of tls-cert",
+        ours=True,
+    )
+    https_port: int | None = setting(
+        kinds.whole(0, 65535),
+        None,
+        "One TCP port for everything over TLS: /ws/id, /ws/relay and /healthz; 0 is none",
+        shown_default="443 where there is a certificate, else none",
+        ours=True,
+    )
+    trusted_proxies: tuple[IPNetwork, ...] = setting(
+        kinds.networks(),
+        (ip_network("127.0.0.0/8"), ip_network("::1/128")),
+        "Whom to believe what address a client has (X-Real-IP, X-Forwarded-For, and the "
+        "PROXY protocol): addresses and networks separated by commas",
+        shown_default="127.0.0.0/8,::1",
+        ours=True,
+    )
+    proxy_protocol: bool = setting(
+        kinds.switch(),
+        False,
+        "Every connection from trusted-proxies must begin with a header of the PROXY "
+        "protocol, version 1 or 2, on all TCP ports",
+        shown_default="off",
+        ours=True,
+    )
     tcp_console: bool = setting(
         kinds.switch(),
         False,
@@ -296,8 +336,17 @@ class Config:
     warnings: tuple[str, ...] = ()
 
     def __attrs_post_init__(self) -> None:
-        agreement.check_ports(self.role, self.port, self.relay_port)
+        agreement.check_tls(self.tls_cert, self.tls_key, self.https_port)
+        unified = self.https_port or 0
+        agreement.check_ports(self.role, self.port, self.relay_port, unified)
         agreement.check_relay_auth(self.role, self.relay_auth, self.key)
+
+    @property
+    def unified_port(self) -> int:
+        """The port for everything over TLS; 0 is none."""
+        if self.https_port is None:
+            return DEFAULT_HTTPS_PORT if self.tls_cert else 0
+        return self.https_port
 
     @property
     def id_ports(self) -> tuple[int, int, int]:

@@ -170,6 +170,24 @@ def ipv4_network() -> Kind:
     return Kind(parse, "an IPv4 network such as 192.168.0.0/16")
 
 
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def networks() -> Kind:
+    """Networks or single addresses, separated by commas; ``none`` or empty for none."""
+
+    def parse(text: str) -> tuple[IPNetwork, ...]:
+        if text.strip().lower() == "none":
+            return ()
+        items = (item.strip() for item in text.split(","))
+        return tuple(ipaddress.ip_network(item, strict=False) for item in items if item)
+
+    return Kind(
+        parse,
+        "addresses or networks such as 127.0.0.0/8,::1 separated by commas, or none",
+    )
+
+
 def self_test() -> Kind:
     """
     ``no``, or an address with port; empty is the own one.

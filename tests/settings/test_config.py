@@ -163,6 +163,56 @@ class PortTests(RefusalCase):
         self.assertEqual(21116, Config(role="relay", relay_port=21116).relay_port)
 
 
+class TlsTests(RefusalCase):
+    """When TLS is served, and where."""
+
+    def test_nothing_given(self) -> None:
+        """Without a certificate there is no port for TLS."""
+        self.assertEqual(0, Config().unified_port)
+
+    def test_certificate(self) -> None:
+        """A certificate opens port 443; another port may be named, or none."""
+        self.assertEqual(443, Config(tls_cert="a.pem").unified_port)
+        self.assertEqual(8443, Config(tls_cert="a.pem", https_port=8443).unified_port)
+        self.assertEqual(0, Config(tls_cert="a.pem", https_port=0).unified_port)
+
+    def test_key_without_certificate(self) -> None:
+        """A private key alone is of no use."""
+        self.assert_refused(
+            "tls-key is given without tls-cert: name the certificate too", tls_key="k.pem"
+        )
+
+    def test_port_without_certificate(self) -> None:
+        """A port for TLS that was asked for needs a certificate."""
+        self.assert_refused(
+            "https-port needs a certificate: give tls-cert and tls-key", https_port=443
+        )
+        self.assertEqual(0, Config(https_port=0).unified_port)
+
+    def test_collision(self) -> None:
+        """It is none of the other ports of this process."""
+        self.assert_refused(
+            "https-port 21118 is taken by this server itself, which also uses the ports "
+            "21115, 21116, 21118, 21117, 21119",
+            tls_cert="a.pem",
+            https_port=21118,
+        )
+        relay = Config(role="relay", tls_cert="a.pem", https_port=21118)
+        self.assertEqual(21118, relay.unified_port)
+
+
+class ProxyTests(SynchronousTestCase):
+    """Who is believed."""
+
+    def test_default(self) -> None:
+        """A proxy on this machine is believed, and must not speak the PROXY protocol."""
+        config = Config()
+        self.assertEqual(
+            ["127.0.0.0/8", "::1/128"], list(map(str, config.trusted_proxies))
+        )
+        self.assertFalse(config.proxy_protocol)
+
+
 class RelayAuthTests(RefusalCase):
     """Whom the relay serves when nobody said, and what cannot work."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, ip_network
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -126,6 +126,16 @@ class AddressTests(KindCase):
         }
         self.assert_means(kinds.ipv4_network(), dict(meanings))
         self.assert_refuses(kinds.ipv4_network(), "", "10.0.0.0/33", "fe80::/64", "lan")
+
+    def test_networks(self) -> None:
+        """Networks and addresses of both families, or none at all."""
+        meanings = {
+            "": (),
+            "None": (),
+            "10.1.2.3/8, ::1,": (ip_network("10.0.0.0/8"), ip_network("::1/128")),
+        }
+        self.assert_means(kinds.networks(), dict(meanings))
+        self.assert_refuses(kinds.networks(), "proxy", "10.0.0.0/33", "none,::1", "1.2.3")
 
     def test_self_test(self) -> None:
         """No test, the own address, or a given one with its port."""

@@ -51,6 +51,22 @@ REFUSED = {
         "-1",
         "relay-waiting-total must be a whole number from 1 to 10000000, not '-1'",
     ),
+    "tls-cert": ("", "tls-cert must be a path that is not empty, not ''"),
+    "tls-key": ("", "tls-key must be a path that is not empty, not ''"),
+    "https-port": (
+        "70000",
+        "https-port must be a whole number from 0 to 65535, not '70000'",
+    ),
+    "trusted-proxies": (
+        "nginx",
+        "trusted-proxies must be addresses or networks such as 127.0.0.0/8,::1 separated "
+        "by commas, or none, not 'nginx'",
+    ),
+    "proxy-protocol": (
+        "v2",
+        "proxy-protocol must be Y, yes, true, 1 or on, or else N, no, false, 0 or off, "
+        "not 'v2'",
+    ),
     "tcp-console": (
         "perhaps",
         "tcp-console must be Y, yes, true, 1 or on, or else N, no, false, 0 or off, "
@@ -244,7 +260,7 @@ class StrictTests(FolderCase):
     def test_on_the_command_line(self) -> None:
         """The sentence says which option it was."""
         for name, (text, sentence) in REFUSED.items():
-            if name != "tcp-console":
+            if name not in ("tcp-console", "proxy-protocol"):
                 self.assert_refused(f"{sentence} (--{name})", f"--{name}={text}")
 
     def test_original(self) -> None:
