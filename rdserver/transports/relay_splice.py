@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from rdserver.relay.session import NO_CARRIER, Session
 from rdserver.relay.usage import EndReason
 from rdserver.transports.detach import is_detachable
+from rdserver.transports.loop_flow import LoopFlow
 from rdserver.transports.pipes import Pipes
 from rdserver.transports.relay_copy import CopyPath, Finished
 from rdserver.transports.relay_pacer import Pacer
@@ -91,7 +92,7 @@ class _Pair:
         self._tools = tools
         self._finished = finished
         self._is_over = False
-        self._flows: tuple[SpliceFlow, ...] = ()
+        self._flows: tuple[LoopFlow, ...] = ()
 
     def start(self, first: PathEnd, second: PathEnd) -> None:
         """Take both connections out of Twisted, and watch them."""
@@ -109,7 +110,7 @@ class _Pair:
 
     def _flow(
         self, side: int, source: SocketType, sink: SocketType, early: bytes
-    ) -> SpliceFlow:
+    ) -> LoopFlow:
         flow = SpliceFlow(
             self._tools, self, self._session, side=side, source=source, sink=sink
         )
@@ -132,16 +133,16 @@ class _Pair:
         """For the session."""
         return sum(flow.unsent_bytes() for flow in self._flows if flow.stuck)
 
-    def source_ended(self, flow: SpliceFlow) -> None:
+    def source_ended(self, flow: LoopFlow) -> None:
         flow.heard_all = True
         self.end(EndReason.CLOSED)
         self._close_if_done(self._flows[1 - flow.side])
 
-    def source_broke(self, flow: SpliceFlow) -> None:
+    def source_broke(self, flow: LoopFlow) -> None:
         self.end(EndReason.CLOSED)
         self._close(self._flows[1 - flow.side])
 
-    def sink_broke(self, flow: SpliceFlow) -> None:
+    def sink_broke(self, flow: LoopFlow) -> None:
         """It may have closed in order, and answer with a reset: what it said counts."""
         back = self._flows[1 - flow.side]
         if self._is_over:
@@ -152,7 +153,7 @@ class _Pair:
         back.readable = back.closing = True
         self._tools.loop.queue(back)
 
-    def flushed(self, flow: SpliceFlow) -> None:
+    def flushed(self, flow: LoopFlow) -> None:
         if flow.said_all:
             return
         flow.said_all = True
@@ -160,7 +161,7 @@ class _Pair:
             flow.sink.shutdown(SHUT_WR)
         self._close_if_done(flow)
 
-    def failed(self, flow: SpliceFlow) -> None:
+    def failed(self, flow: LoopFlow) -> None:
         self._tools.loop.report_bug(Failure())
         self._break_off()
 
@@ -178,7 +179,7 @@ class _Pair:
         for flow in self._flows:
             self._farewell.linger.start(flow)
 
-    def give_up(self, flow: SpliceFlow) -> None:
+    def give_up(self, flow: LoopFlow) -> None:
         """Who did not take everything by now gets a reset."""
         if not flow.said_all:
             flow.sink.setsockopt(SOL_SOCKET, SO_LINGER, _RESET)
@@ -189,11 +190,11 @@ class _Pair:
         for flow in self._flows:
             self._close(flow)
 
-    def _close_if_done(self, flow: SpliceFlow) -> None:
+    def _close_if_done(self, flow: LoopFlow) -> None:
         if flow.said_all and self._flows[1 - flow.side].heard_all:
             self._close(flow)
 
-    def _close(self, flow: SpliceFlow) -> None:
+    def _close(self, flow: LoopFlow) -> None:
         """Close the sink of *flow*."""
         descriptor = flow.sink.fileno()
         if descriptor < 0:
