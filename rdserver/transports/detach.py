@@ -8,12 +8,13 @@ from twisted.internet import tcp
 
 
 def is_detachable(transport: object) -> bool:
-    """Return whether *transport* is plain TCP, still open; it must not have written."""
+    """Return whether *transport* is plain TCP, still open, and has written everything."""
     return (
         isinstance(transport, tcp.Connection)
         and not getattr(transport, "TLS", False)
         and bool(transport.connected)
         and not transport.disconnecting
+        and not (transport.dataBuffer or transport._tempDataBuffer)
     )
 
 

@@ -66,6 +66,7 @@ class RelayConnection(Protocol):
     """
 
     transport: tcp.Server
+    is_websocket = False
 
     def __init__(self, address: Address, shared: Shared) -> None:
         self.address = address

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from twisted.internet.interfaces import IPushProducer
-from zope.interface import implementer
-
-from rdserver.relay.limiter import Meter
-from rdserver.relay.session import NO_CARRIER, Session
-from rdserver.relay.usage import EndReason
+from rdserver.relay.messages import Messages
+from rdserver.relay.session import Session
+from rdserver.transports.copy_messages import MessageCopyPair
+from rdserver.transports.copy_pair import CopyPair
 from rdserver.transports.relay_pacer import Pacer
-from rdserver.transports.relay_path import PathEnd
-
-Finished = Callable[[Session, EndReason], None]
+from rdserver.transports.relay_path import Finished, PathEnd
 
 
 class CopyPath:
@@ -25,138 +19,28 @@ class CopyPath:
 
     :param pacer: holds what is over its limit.
     :param finished: told once at the end of each session.
+    :param messages: translates where a side is a WebSocket.
     """
 
-    def __init__(self, pacer: Pacer, finished: Finished) -> None:
+    def __init__(
+        self, pacer: Pacer, finished: Finished, messages: Messages | None = None
+    ) -> None:
         self._pacer = pacer
         self._finished = finished
+        self._messages = messages or Messages()
 
     def begin(self, session: Session, first: PathEnd, second: PathEnd) -> None:
         """Take both connections over; see :class:`DataPath`."""
-        _Pair(session, first, second, self._pacer, self._finished).start()
+        self._pair(session, first, second).start(first, second)
+
+    def _pair(self, session: Session, first: PathEnd, second: PathEnd) -> CopyPair:
+        between = self._messages.between(first.is_websocket, second.is_websocket)
+        if between is None:
+            return CopyPair(session, self._pacer, self._finished)
+        return MessageCopyPair(session, self._pacer, self._finished, between)
 
     def sweep(self) -> None:
         """Nothing is kept here."""
 
     def close(self) -> None:
         """Nothing is held here."""
-
-
-class _Pair:
-    """The two directions of one session, which end together."""
-
-    def __init__(
-        self,
-        session: Session,
-        first: PathEnd,
-        second: PathEnd,
-        pacer: Pacer,
-        finished: Finished,
-    ) -> None:
-        self._session = session
-        self._ends = (first, second)
-        self._flows = (
-            _Flow(session, 0, first, second, pacer),
-            _Flow(session, 1, second, first, pacer),
-        )
-        self._pacer = pacer
-        self._finished = finished
-        self._over = False
-
-    def start(self) -> None:
-        self._session.carrier = self
-        for flow in self._flows:
-            flow.connect(self._one_ended)
-        for flow in self._flows:
-            flow.begin()
-
-    def settle(self) -> None:
-        """Each chunk is paid for at once."""
-
-    def unsent_bytes(self) -> int:
-        return sum(flow.unsent_bytes() for flow in self._flows)
-
-    def _one_ended(self) -> None:
-        self.end(EndReason.CLOSED)
-
-    def end(self, reason: EndReason) -> None:
-        if self._over:
-            return
-        self._over = True
-        for flow in self._flows:
-            self._pacer.leave(flow)
-        self._finished(self._session, reason)
-        for end in self._ends:
-            end.finish()
-        self._session.carrier = NO_CARRIER  # else the two would hold each other
-
-
-@implementer(IPushProducer)
-class _Flow:
-    """
-    One direction: what *source* sends goes to *sink*.
-
-    It stands as the producer behind the sink's transport, in place of the source's own:
-    a full sink and a limit can both stop the source, and each may only take back its own
-    stop.
-    """
-
-    def __init__(
-        self, session: Session, side: int, source: PathEnd, sink: PathEnd, pacer: Pacer
-    ) -> None:
-        self._session = session
-        self._received = session.received
-        self._side = side
-        self._source = source
-        self._sink = sink
-        self._pacer = pacer
-        self._full = False
-        self._held = False
-
-    @property
-    def meter(self) -> Meter:
-        return self._session.meter
-
-    def connect(self, ended: Callable[[], None]) -> None:
-        self._source.divert(self._take, ended)
-        self._sink.transport.registerProducer(self, True)
-
-    def begin(self) -> None:
-        early = self._source.take_early()
-        if early:
-            self._take(early)
-        self._read_on()
-
-    def _take(self, data: bytes) -> None:
-        self._received[self._side] += len(data)
-        self._sink.transport.write(data)
-        if self._session.meter.limited:
-            self._pacer.moved(self, len(data))
-
-    def unsent_bytes(self) -> int:
-        return self._sink.unsent_bytes() if self._full else 0
-
-    def _read_on(self) -> None:
-        if not self._full and not self._held:
-            self._source.transport.resumeProducing()
-
-    def hold(self) -> None:
-        self._held = True
-        self._session.held += 1
-        self._source.transport.pauseProducing()
-
-    def release(self) -> None:
-        self._held = False
-        self._session.held -= 1
-        self._read_on()
-
-    def pauseProducing(self) -> None:
-        self._full = True
-        self._source.transport.pauseProducing()
-
-    def resumeProducing(self) -> None:
-        self._full = False
-        self._read_on()
-
-    def stopProducing(self) -> None:
-        """The sink is gone: its own end says so, and ends the session."""

@@ -7,11 +7,15 @@ from socket import SocketType
 from typing import TYPE_CHECKING, Protocol
 
 from rdserver.relay.session import Session
+from rdserver.relay.usage import EndReason
 from rdserver.transports.lingering import Lingering, Owed
 from rdserver.wire.address import Address
 
 if TYPE_CHECKING:
     from twisted.internet.tcp import Server
+
+
+Finished = Callable[[Session, EndReason], None]
 
 
 class Detached(Owed, Protocol):
@@ -37,9 +41,11 @@ class PathEnd(Protocol):
     One of the two connections, as a data path may use it.
 
     :ivar transport: the path may use it, unless it detaches.
+    :ivar is_websocket: its bytes are frames of WebSocket, else those of TCP.
     """
 
     transport: Server
+    is_websocket: bool
 
     def take_early(self) -> bytes:
         """Return, once, what came behind the first frame."""

@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from rdserver.errors import ProtocolError
 
 MAX_PAYLOAD_BYTES = 2**30 - 1  # what 30 bits of length can say
 
 
+@lru_cache(maxsize=4096)
+def frame_header(size: int) -> bytes:
+    """
+    Return the header of a frame with *size* bytes of payload.
+
+    It is 1 to 4 bytes, little-endian.  Its two lowest bits hold the header's size minus
+    one; the bits above hold the payload's length in bytes.
+
+    :raises ValueError: *size* is more than :data:`MAX_PAYLOAD_BYTES`.  This is our own
+        mistake, never a peer's, hence not a ``ProtocolError``.
+
+    Source: protocol.md section 1.1.
+    """
+    if size > MAX_PAYLOAD_BYTES:
+        raise ValueError(f"payload of {size} bytes does not fit a frame")
+    extra = 0 if size < 1 << 6 else 1 if size < 1 << 14 else 2 if size < 1 << 22 else 3
+    return (size << 2 | extra).to_bytes(extra + 1, "little")
+
+
 def encode_frame(payload: bytes) -> bytes:
     """
     Prefix *payload* with its length.
 
-    The header is 1 to 4 bytes, little-endian.  Its two lowest bits hold the
-    header's size minus one; the bits above hold the payload's length in bytes.
-
-    :raises ValueError: *payload* is longer than :data:`MAX_PAYLOAD_BYTES`.  This
-        is our own mistake, never a peer's, hence not a ``ProtocolError``.
-
-    Source: protocol.md section 1.1.
+    :raises ValueError: see :func:`frame_header`.
     """
-    size = len(payload)
-    if size > MAX_PAYLOAD_BYTES:
-        raise ValueError(f"payload of {size} bytes does not fit a frame")
-    extra = 0 if size < 1 << 6 else 1 if size < 1 << 14 else 2 if size < 1 << 22 else 3
-    return (size << 2 | extra).to_bytes(extra + 1, "little") + payload
+    return frame_header(len(payload)) + payload
 
 
 def sole_frame(data: bytes) -> bytes | None:

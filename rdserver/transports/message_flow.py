@@ -1,0 +1,168 @@
+"""
+One direction of a session with a WebSocket in it, in the loop.
+
+What was read goes through a :class:`rdserver.wire.transcode.Transcoder` and out at once;
+no message is waited for.
+"""
+
+from __future__ import annotations
+
+from socket import SocketType
+from typing import Protocol
+
+from rdserver.relay.session import Session
+from rdserver.transports.loop_flow import LoopFlow
+from rdserver.transports.splice_owner import Owner
+from rdserver.transports.splice_tools import BUFFER_BYTES, Tools
+from rdserver.transports.unsent import unsent_bytes
+from rdserver.wire.transcode import Pieces, Transcoder
+
+_MOST_PIECES = 256
+"""More are put together first: the system takes 1,024 by one call."""
+
+_NOTHING = memoryview(b"")
+
+
+class MessageOwner(Owner, Protocol):
+    """Who decides what the news of a flow of messages mean."""
+
+    def replied(self, flow: MessageFlow, frame: bytes) -> None:
+        """A control frame is to go back to the source."""
+
+    def said_goodbye(self, flow: MessageFlow) -> None:
+        """The source has said that it closes, or broke a rule."""
+
+    def close_code(self, flow: MessageFlow) -> int:
+        """Return with which code the sink is closed, if it is a WebSocket."""
+
+
+class MessageFlow(LoopFlow):
+    """What *source* sends goes to *sink* through *transcoder*."""
+
+    __slots__ = ("_early", "_goodbye", "_left", "_messages", "transcoder")
+
+    def __init__(
+        self,
+        tools: Tools,
+        owner: MessageOwner,
+        session: Session,
+        *,
+        side: int,
+        source: SocketType,
+        sink: SocketType,
+        transcoder: Transcoder,
+    ) -> None:
+        super().__init__(tools, owner, session, side=side, source=source, sink=sink)
+        self._messages = owner
+        self.transcoder = transcoder
+        self._early = b""
+        self._left = _NOTHING
+        self._goodbye = False
+
+    def begin(self, early: bytes) -> None:
+        """Translate *early* in the first turn, and send it first of all."""
+        if early:
+            self._early = early
+            self.stuck = True
+            self._account(len(early))
+
+    def turn(self) -> None:
+        """Read at most one buffer, and pass it on."""
+        try:
+            self._turn()
+        except Exception:
+            self._owner.failed(self)
+
+    def _turn(self) -> None:
+        if self.stuck and not self._flush():
+            return
+        if self.over:
+            self._wind_up()
+        elif self.readable and not self._held:
+            self._copy(BUFFER_BYTES if self._is_far else min(self._allowed(), BUFFER_BYTES))
+
+    def _copy(self, want: int) -> None:
+        size = self._receive(want)
+        if not size:
+            return
+        self._account(size)
+        self.readable = size == want or self.closing
+        if self.readable:
+            self._tools.loop.queue(self)
+        self._pass_on(self._tools.view[:size])
+
+    def _pass_on(self, view: memoryview) -> None:
+        transcoder = self.transcoder
+        pieces = transcoder.take(view)
+        if pieces:
+            self._send(pieces)
+        if transcoder.reply:
+            reply, transcoder.reply = transcoder.reply, b""
+            self._messages.replied(self, reply)
+        if transcoder.closed:
+            self._messages.said_goodbye(self)
+
+    def _send(self, pieces: Pieces) -> None:
+        if len(pieces) > _MOST_PIECES:
+            pieces = [b"".join(pieces)]
+        size = sum(map(len, pieces))
+        try:
+            sent = self.sink.sendmsg(pieces)
+        except OSError as e:
+            sent = self._not_sent(e, size)
+        if sent < size:
+            self._left = memoryview(b"".join(pieces))[sent:]
+            self.stuck = True
+
+    def say(self, frame: bytes) -> None:
+        """Send a control frame of our own as soon as it may stand there."""
+        self.transcoder.aside = frame
+        if not self.stuck:
+            self._say_aside()
+
+    def _say_aside(self) -> None:
+        pieces = self.transcoder.take(_NOTHING)
+        if pieces:
+            self._send(pieces)
+
+    def _flush(self) -> bool:
+        """Send on what the sink did not take before; return whether it took all."""
+        if self._left:
+            self._left = self._left[self._send_left() :]
+            if self._left:
+                return False
+        self.stuck = False
+        if self._early:
+            early, self._early = self._early, b""
+            self._pass_on(memoryview(early))
+        elif self.transcoder.aside:
+            self._say_aside()
+        return not self.stuck
+
+    def _send_left(self) -> int:
+        try:
+            return self.sink.send(self._left)
+        except OSError as e:
+            return self._not_sent(e, len(self._left))
+
+    def _wind_up(self) -> None:
+        if not self._goodbye:
+            self._goodbye = True
+            frame = self.transcoder.farewell(self._messages.close_code(self))
+            if frame and not self.said_all:
+                self._send([frame])
+            if self.stuck:
+                return
+        super()._wind_up()
+
+    def drop(self) -> None:
+        """Forget what the sink did not take: it is gone."""
+        self._left = _NOTHING
+        self._early = b""
+        self.stuck = False
+        self.transcoder.forget()
+
+    def unsent_bytes(self) -> int:
+        """Return how much of what was read the sink's client has not taken yet."""
+        here = len(self._early) + len(self._left)
+        return here + unsent_bytes(self.sink.fileno())

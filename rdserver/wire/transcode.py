@@ -1,0 +1,161 @@
+"""
+Messages on their way from one kind of connection to another, without being collected.
+
+Between a TCP connection and a WebSocket each frame of the one becomes one Binary message
+of the other; between two WebSockets messages pass one to one.  A frame's head says how
+long it is, so the other side's head can leave at once, and the payload as it comes.
+
+Source: protocol.md sections 1.1, 1.4 and 4.5.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TypeAlias
+
+from rdserver.errors import ProtocolError
+from rdserver.wire.websocket import TOO_BIG, close_frame, message_head
+
+Piece: TypeAlias = bytes | memoryview
+Pieces: TypeAlias = list[Piece]
+
+
+class MessageError(ProtocolError):
+    """
+    A side broke the rules of its framing.
+
+    :ivar code: what a WebSocket is told when it is closed for it.
+    """
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class Transcoder(ABC):
+    """
+    One direction of a session with a WebSocket in it.
+
+    :param to_websocket: whether the sink is one; else it takes frames of TCP.
+    :param max_bytes: a longer message ends the session.
+    :ivar aside: a whole control frame of our own for the sink, to be sent as soon as it
+        would not land inside a message; a new one replaces it.
+    :ivar reply: a control frame for the source; whoever takes it makes it empty.
+    :ivar closed: the source has said that it closes, or broke a rule; nothing of it is
+        read any more.
+    :ivar code: with which a source that is a WebSocket is closed; 0 is the usual one.
+    """
+
+    def __init__(self, *, to_websocket: bool, max_bytes: int) -> None:
+        self._to_websocket = to_websocket
+        self._max_bytes = max_bytes
+        self._left = 0  # payload of the present frame that has not come yet
+        self._passes = True  # and whether it is for the sink
+        self._rest = b""  # of a head that was cut
+        self.aside = b""
+        self.reply = b""
+        self.closed = False
+        self.code = 0
+
+    @property
+    def is_between_messages(self) -> bool:
+        """Whether the sink has no message, or frame of one, in part."""
+        return not (self._left and self._passes)
+
+    def take(self, view: memoryview) -> Pieces:
+        """
+        Return what the next bytes of the source are for the sink.
+
+        :param view: bytes that may change afterwards, and with them the pieces.
+        """
+        out: Pieces = []
+        try:
+            self._take(view, out)
+        except MessageError as e:
+            self.closed, self.code = True, e.code
+        if self.is_between_messages:
+            self._say_aside(out)
+        return out
+
+    def _take(self, view: memoryview, out: Pieces) -> None:
+        at, end = 0, len(view)
+        while at < end and not self.closed:
+            if self._left:
+                at = self._pass_on(view, at, out)
+            else:
+                self._say_aside(out)
+                at = self._read_head(view, at, out)
+
+    def _say_aside(self, out: Pieces) -> None:
+        if self.aside:
+            out.append(self.aside)
+            self.aside = b""
+
+    def farewell(self, code: int) -> bytes:
+        """Return the Close frame that ends what the sink is sent, where it may have one."""
+        may = self._to_websocket and self.is_between_messages
+        return close_frame(code) if may else b""
+
+    @abstractmethod
+    def forget(self) -> None:
+        """Give back what is held: nothing will be taken any more."""
+
+    @abstractmethod
+    def _read_head(self, view: memoryview, at: int, out: Pieces) -> int:
+        """Take whole messages, or the head of one; return where it ends."""
+
+    @abstractmethod
+    def _pass_on(self, view: memoryview, at: int, out: Pieces) -> int:
+        """Take payload of the message under way; return where it ends."""
+
+    def _check_size(self, size: int) -> None:
+        if size > self._max_bytes:
+            raise MessageError(f"message of {size} bytes", TOO_BIG)
+
+
+class FromFrames(Transcoder):
+    """From TCP to a WebSocket: empty frames are signs of life and not passed on."""
+
+    def forget(self) -> None:
+        """Nothing is held here."""
+
+    def _read_head(self, view: memoryview, at: int, out: Pieces) -> int:
+        if self._rest:
+            return self._complete_head(view, at, out)
+        end = len(view)
+        while at < end:
+            body = at + (view[at] & 3) + 1
+            if body > end:
+                self._rest = bytes(view[at:end])
+                return end
+            size = int.from_bytes(view[at:body], "little") >> 2
+            at = body + size
+            if at > end:
+                self._open(size, out)
+                return body
+            if size:
+                self._check_size(size)
+                out += (message_head(size), view[body:at])
+        return at
+
+    def _complete_head(self, view: memoryview, at: int, out: Pieces) -> int:
+        body = at + (self._rest[0] & 3) + 1 - len(self._rest)
+        self._rest += bytes(view[at:body])
+        if body > len(view):
+            return len(view)
+        size = int.from_bytes(self._rest, "little") >> 2
+        self._rest = b""
+        if size:
+            self._open(size, out)
+        return body
+
+    def _open(self, size: int, out: Pieces) -> None:
+        self._check_size(size)
+        out.append(message_head(size))
+        self._left = size
+
+    def _pass_on(self, view: memoryview, at: int, out: Pieces) -> int:
+        until = min(at + self._left, len(view))
+        out.append(view[at:until])
+        self._left -= until - at
+        return until
