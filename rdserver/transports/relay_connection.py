@@ -29,6 +29,7 @@ from rdserver.transports.unsent import unsent_bytes
 from rdserver.wire import pb
 from rdserver.wire.address import Address
 from rdserver.wire.framing import FrameDecoder
+from rdserver.wire.websocket import NORMAL, REFUSED, CloseWatch, close_frame
 
 
 def _discard(data: bytes) -> None:
@@ -45,9 +46,11 @@ def _can_half_close(transport: object) -> bool:
 
 
 def _unsent_bytes(transport: object) -> int:
-    # Only a socket can tell; what lies over one, or replaces it, need not have one.
-    if not isinstance(transport, tcp.Connection):
-        return 0
+    # Only a socket can tell: what lies over one has it below, what replaces it has none.
+    while not isinstance(transport, tcp.Connection):
+        transport = getattr(transport, "transport", None)
+        if transport is None:
+            return 0
     buffered_bytes = len(transport.dataBuffer) - transport.offset
     return buffered_bytes + unsent_bytes(transport.fileno())
 
@@ -62,17 +65,22 @@ class RelayConnection(Protocol):
     the other side has closed.  Not one byte of our own is ever sent.
 
     :ivar address: the client's, IPv4 never in an IPv6 disguise.
+    :ivar is_websocket: somebody else has read its first message, and calls
+        :meth:`take_over`; here it begins behind that.
     :ivar ending: it is being closed, or lost.
     """
 
     transport: tcp.Server
-    is_websocket = False
 
-    def __init__(self, address: Address, shared: Shared) -> None:
+    def __init__(
+        self, address: Address, shared: Shared, is_websocket: bool = False
+    ) -> None:
         self.address = address
+        self.is_websocket = is_websocket
         self._shared = shared
         self._decoder = FrameDecoder(FIRST_FRAME_BYTES)
         self._early = bytearray()
+        self._closing = CloseWatch() if is_websocket else None
         self._received: Callable[[bytes], None] = self._receive_first_frame
         self._ended: Callable[[], None] = self.drop
         self.ending = False
@@ -94,17 +102,19 @@ class RelayConnection(Protocol):
             self.refuse(Refusal.FRAME_TOO_LONG)
             return
         if frame is not None:
-            self._take_first(frame)
+            self.take_over(frame, self._decoder.take_rest())
 
-    def _take_first(self, frame: bytes) -> None:
+    def take_over(self, frame: bytes, rest: bytes) -> None:
+        """Join the session that the first *frame* asks for; *rest* came behind it."""
         try:
             self._request = pb.decode(frame)
         except ProtocolError:
             self.refuse(Refusal.NOT_A_REQUEST)
             return
         self._received = self._keep
-        self._keep(self._decoder.take_rest())
-        self._join()
+        self._keep(rest)
+        if not self.ending:
+            self._join()
 
     def _join(self) -> None:
         self._stop_deadlines()
@@ -128,7 +138,9 @@ class RelayConnection(Protocol):
         """Hold, unparsed, what comes before the partner; it is still read, so as to see
         that the client has gone."""
         self._early += data
-        if len(self._early) >= EARLY_BYTES:
+        if self._closing is not None and self._closing.sees_close(data):
+            self.drop()
+        elif len(self._early) >= EARLY_BYTES:
             self.transport.pauseProducing()
 
     def take_early(self) -> bytes:
@@ -151,11 +163,17 @@ class RelayConnection(Protocol):
     def refuse(self, reason: Refusal) -> None:
         """Close without a word, and keep the reason."""
         self._shared.relay.refuse(self.address, reason)
-        self.drop()
+        self.drop(REFUSED)
 
-    def drop(self) -> None:
-        """Close without a word."""
+    def drop(self, code: int = NORMAL) -> None:
+        """
+        Close without a word.
+
+        :param code: for a WebSocket, which is owed one.
+        """
         if self._begin_end():
+            if self.is_websocket:
+                self.transport.write(close_frame(code))
             self.transport.loseConnection()
 
     def finish(self) -> None:

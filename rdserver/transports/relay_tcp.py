@@ -20,6 +20,7 @@ from rdserver.transports.relay_deadlines import Deadlines
 from rdserver.transports.relay_pacer import Pacer
 from rdserver.transports.relay_path import DataPath, Detached
 from rdserver.wire.address import Address, v4_normalise
+from rdserver.wire.websocket import GOING_AWAY
 
 FLUSH_S = 2.0
 """Time for what is buffered to leave when the server stops."""
@@ -77,16 +78,21 @@ class RelayFactory(Factory):
 
     def buildProtocol(self, addr: Any) -> RelayConnection | None:
         """Return the protocol of a new connection, or None to close it at once."""
+        return self.admit(Address(v4_normalise(addr.host), addr.port))
+
+    def admit(
+        self, address: Address, is_websocket: bool = False
+    ) -> RelayConnection | None:
+        """As :meth:`buildProtocol`, for a client that may have come by WebSocket."""
         if self._closing is not None:
             return None
-        address = Address(v4_normalise(addr.host), addr.port)
         if self._relay.blocklist.matches(address.host):
             self._relay.refuse(address, Refusal.BLOCKED)
             return None
         if not self._admission.enter(address.host):
             self._relay.refuse(address, Refusal.TOO_MANY_CONNECTIONS)
             return None
-        connection = RelayConnection(address, self._shared)
+        connection = RelayConnection(address, self._shared, is_websocket)
         self._connections.add(connection)
         self.connections += 1
         return connection
@@ -107,7 +113,7 @@ class RelayFactory(Factory):
         for session in list(self._relay.sessions):
             session.end(EndReason.STOPPED)
         for connection in [c for c in self._connections if not c.ending]:
-            connection.drop()
+            connection.drop(GOING_AWAY)
         closing = self._closing
         if self.connections:
             self._last_resort = self._clock.callLater(FLUSH_S, self._give_up)

@@ -8,7 +8,7 @@ the ``websockets`` library does it where that is installed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 Unmask: TypeAlias = Callable[[bytes | memoryview, bytes | memoryview], bytes]
 
@@ -23,8 +23,13 @@ def apply_mask_slowly(data: bytes | memoryview, mask: bytes | memoryview) -> byt
 
 def best_unmask() -> tuple[Unmask, bool]:
     """Return the fastest function that is installed, and whether it is a compiled one."""
+    compiled = _compiled()
+    return (apply_mask_slowly, False) if compiled is None else (compiled, True)
+
+
+def _compiled() -> Unmask | None:
     try:
         from websockets.speedups import apply_mask
     except ImportError:
-        return apply_mask_slowly, False
-    return apply_mask, True
+        return None
+    return cast(Unmask, apply_mask)

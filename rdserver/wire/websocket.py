@@ -62,3 +62,40 @@ def payload_bytes(head: bytes) -> int:
     """Return how much payload follows a whole masked *head*."""
     size = head[1] & 0x7F
     return size if size < 126 else int.from_bytes(head[2:-4], "big")
+
+
+class CloseWatch:
+    """
+    Looks for a Close frame in what a client sends, and at nothing else.
+
+    For bytes that are kept until somebody reads them: who closes is not waited for.
+    """
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._left = 0
+
+    def sees_close(self, data: bytes) -> bool:
+        """Return whether a Close frame begins in *data*, which goes on where it ended."""
+        at = 0
+        while at < len(data):
+            if self._left:
+                skipped = min(self._left, len(data) - at)
+                self._left -= skipped
+                at += skipped
+                continue
+            self._head += data[at : at + 1]
+            at += 1
+            if self._ends_head() and self._begins_close():
+                return True
+        return False
+
+    def _ends_head(self) -> bool:
+        head = self._head
+        return len(head) > 1 and len(head) == head_bytes(head[1])
+
+    def _begins_close(self) -> bool:
+        head, self._head = self._head, b""
+        if head[1] & MASKED:
+            self._left = payload_bytes(head)
+        return head[0] & 0x0F == CLOSE
