@@ -1,0 +1,102 @@
+"""
+One port for several things that begin as HTTP: the path says which it is.
+
+It reads the request's first line, and gives the connection away with all that came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.protocols.policies import TimeoutMixin
+from twisted.python.failure import Failure
+
+from rdserver.transports.handover import hand_over
+
+REQUEST_S = 10.0
+"""Time for the first line to come."""
+
+MAX_LINE_BYTES = 2048
+
+
+class HttpRouter(Protocol, TimeoutMixin):
+    """
+    One connection until its first line is there.
+
+    :param choose: returns the factory for a path, without the query.
+    """
+
+    transport: Any  # the reactor's, or what lies over it
+
+    def __init__(
+        self, address: Any, choose: Callable[[str], Any], clock: IReactorTime
+    ) -> None:
+        self._address = address
+        self._choose = choose
+        self._clock = clock
+        self._received = b""
+
+    def connectionMade(self) -> None:
+        self.setTimeout(REQUEST_S)
+
+    def dataReceived(self, data: bytes) -> None:
+        self._received += data
+        line, end, _ = self._received.partition(b"\n")
+        if end:
+            self._become(self._choose(_path(line)))
+        elif len(line) > MAX_LINE_BYTES:
+            self.timeoutConnection()
+
+    def _become(self, factory: Any) -> None:
+        self.setTimeout(None)
+        protocol = factory.buildProtocol(self._address)
+        if protocol is None:
+            self._abort()
+        else:
+            hand_over(self.transport, protocol, self._received)
+
+    def _abort(self) -> None:
+        self.transport.abortConnection()
+
+    def timeoutConnection(self) -> None:
+        self.setTimeout(None)
+        self._abort()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.setTimeout(None)
+
+    def callLater(self, period: float, func: Callable[[], None]) -> IDelayedCall:
+        """TimeoutMixin would take the global reactor; use the clock we were given."""
+        return self._clock.callLater(period, func)
+
+
+class HttpRouterFactory(Factory):
+    """
+    What the connections to one port share.
+
+    :param routes: a factory for each path.
+    :param pages: the factory for all others.
+    """
+
+    noisy = False
+
+    def __init__(self, routes: Mapping[str, Any], pages: Any, clock: IReactorTime) -> None:
+        self._routes = dict(routes)
+        self._pages = pages
+        self._clock = clock
+
+    def buildProtocol(self, addr: Any) -> HttpRouter:
+        return HttpRouter(addr, self._choose, self._clock)
+
+    def _choose(self, path: str) -> Any:
+        return self._routes.get(path, self._pages)
+
+
+def _path(line: bytes) -> str:
+    """Return the path that a request's first line names, or nothing."""
+    words = line.split()
+    target = words[1] if len(words) == 3 else b""
+    return target.partition(b"?")[0].decode("ascii", "replace")
