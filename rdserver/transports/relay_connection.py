@@ -62,7 +62,8 @@ class RelayConnection(Protocol):
 
     It goes from its first frame over waiting to a data path and to its end, each with
     its own deadline.  Which it is says *who* receives its bytes, and who is told that
-    the other side has closed.  Not one byte of our own is ever sent.
+    the other side has closed.  Not one byte of our own is ever sent, but for the Close
+    frames of WebSocket.
 
     :ivar address: the client's, IPv4 never in an IPv6 disguise.
     :ivar is_websocket: somebody else has read its first message, and calls
@@ -121,7 +122,7 @@ class RelayConnection(Protocol):
         try:
             outcome = self._shared.relay.join(self, self._request)
         except RefusedError:  # counted and logged where it was decided
-            self.drop()
+            self.drop(REFUSED)
             return
         if isinstance(outcome, Match):
             self._shared.path.begin(outcome.session, outcome.partner, self)

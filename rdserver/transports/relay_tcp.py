@@ -84,18 +84,26 @@ class RelayFactory(Factory):
         self, address: Address, is_websocket: bool = False
     ) -> RelayConnection | None:
         """As :meth:`buildProtocol`, for a client that may have come by WebSocket."""
-        if self._closing is not None:
-            return None
-        if self._relay.blocklist.matches(address.host):
-            self._relay.refuse(address, Refusal.BLOCKED)
+        if self._closing is not None or not self.is_welcome(address):
             return None
         if not self._admission.enter(address.host):
-            self._relay.refuse(address, Refusal.TOO_MANY_CONNECTIONS)
+            self.refuse(address, Refusal.TOO_MANY_CONNECTIONS)
             return None
         connection = RelayConnection(address, self._shared, is_websocket)
         self._connections.add(connection)
         self.connections += 1
         return connection
+
+    def is_welcome(self, address: Address) -> bool:
+        """Return whether a client may come at all; one that may not is counted."""
+        is_blocked = self._relay.blocklist.matches(address.host)
+        if is_blocked:
+            self.refuse(address, Refusal.BLOCKED)
+        return not is_blocked
+
+    def refuse(self, address: Address, reason: Refusal) -> None:
+        """Count a client that is not served."""
+        self._relay.refuse(address, reason)
 
     def _gone(self, connection: Detached) -> None:
         self._connections.discard(connection)

@@ -1,0 +1,293 @@
+"""
+WebSocket connections: Autobahn's, with our deadlines, bounds and guards around them.
+
+Autobahn swallows what its callbacks raise, takes the global reactor for its timers, and
+logs what strangers do wrong, without a bound.  So its callbacks are guarded here, its
+timers are off and ours run instead, and its log is silent.
+
+Source: RFC 6455; protocol.md section 1.4.
+"""
+# ruff: noqa: N802 - onConnect, sendCloseFrame and the like are Autobahn's names.
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, TypeVar
+
+from attrs import frozen
+from autobahn.twisted.websocket import WebSocketServerProtocol
+from autobahn.websocket.types import ConnectionDeny
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.protocol import connectionDone
+from twisted.protocols.policies import TimeoutMixin
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from rdserver.transports.admission import Admission
+from rdserver.wire.address import Address
+
+UPGRADE_S = 10.0
+"""Time from the connection to the end of the upgrade (protocol.md statement 23)."""
+
+CLOSING_S = 5.0
+"""Time for the last messages to leave and the other side to close."""
+
+MAX_HEAD_BYTES = 8192
+
+_FORBIDDEN, _BUG, _TOO_MANY = 403, 500, 503
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _is_origin(line: bytes) -> bool:
+    return line.partition(b":")[0].strip().lower() in (b"origin", b"sec-websocket-origin")
+
+
+class Silence:
+    """A log for Autobahn: what strangers do wrong is counted elsewhere, if at all."""
+
+    def __getattr__(self, level: str) -> Callable[..., None]:
+        return lambda *_args, **_fields: None
+
+
+def guarded(method: Method) -> Method:
+    """Let an exception of *method* be seen, and close the connection: it is a bug."""
+
+    @wraps(method)
+    def guard(self: GuardedWebSocket, *args: Any) -> Any:
+        try:
+            return method(self, *args)
+        except Exception:
+            self.report_bug(Failure())
+            return None
+
+    return guard  # type: ignore[return-value]  # the same, but for the guard
+
+
+@frozen(kw_only=True)
+class Environment:
+    """
+    What all WebSocket connections of one port share.
+
+    :ivar purpose: a sentence for people who come with a browser.
+    :ivar admission: how many connections there may be.
+    :ivar real_host: returns the client's host by the host that connected and the
+        request's headers, which are named in lower case.
+    :ivar report_bug: logs what should never happen.
+    """
+
+    purpose: str
+    admission: Admission
+    clock: IReactorTime
+    real_host: Callable[[str, Mapping[str, str]], str]
+    report_bug: Callable[[Failure], None]
+
+
+@implementer(IPushProducer)
+class _Overflow:
+    """Learns that a client does not read what it is sent, and cuts it."""
+
+    def __init__(self, cut: Callable[[], None]) -> None:
+        self._cut = cut
+
+    def pauseProducing(self) -> None:
+        self._cut()
+
+    def resumeProducing(self) -> None:
+        """There is room again: nothing to do."""
+
+    def stopProducing(self) -> None:
+        """The connection ends: nothing to do."""
+
+
+class GuardedWebSocket(WebSocketServerProtocol, TimeoutMixin):
+    """
+    One connection, from its upgrade on.
+
+    Subclasses say what a message means, in :meth:`received`.
+
+    :ivar address: the client's, once the upgrade is complete: the host may be one that a
+        trusted proxy names, the port is that of the connection itself.
+    """
+
+    log = Silence()
+    data: bytes  # what Autobahn has not looked at yet
+
+    def __init__(self, address: Address, environment: Environment) -> None:
+        super().__init__()
+        self.address = address
+        self._environment = environment
+        self._head: bytes | None = b""
+        self._admitted = [address.host]
+
+    # For subclasses.
+
+    def opened(self) -> None:
+        """The upgrade is complete."""
+        raise NotImplementedError
+
+    def received(self, payload: bytes, is_binary: bool) -> None:
+        """A whole message has come."""
+        raise NotImplementedError
+
+    def heard(self) -> None:
+        """A Ping or Pong has come."""
+
+    def late(self) -> None:
+        """The time that was set with ``setTimeout`` is over, and nobody is closing."""
+        raise NotImplementedError
+
+    def lost(self) -> None:
+        """The connection is gone."""
+
+    def is_welcome(self, address: Address) -> bool:
+        """Return whether the client may connect at all."""
+        return True
+
+    def finish(self, code: int) -> None:
+        """Say that the connection ends, and with which code; cut if that takes long."""
+        if self.state == self.STATE_OPEN:
+            self.sendCloseFrame(code)
+        elif self.state == self.STATE_CONNECTING:
+            self.abort()
+
+    def abort(self) -> None:
+        """Close now, whatever is not out yet."""
+        if self.state == self.STATE_CLOSED:  # closing slowly, perhaps
+            self.transport.abortConnection()
+        else:
+            self.dropConnection(abort=True)
+
+    def give_away(self) -> bytes:
+        """
+        Let go of the transport for whoever takes it; return what was read and not used.
+
+        To be called while a message is received; nothing here is called afterwards.
+        """
+        self.setTimeout(None)
+        self.transport.unregisterProducer()
+        rest, self.data = bytes(self.data), b""
+        self._leave()
+        return rest
+
+    def report_bug(self, failure: Failure) -> None:
+        """Log what should never happen; it costs one connection, never the process."""
+        self._environment.report_bug(failure)
+        self.abort()
+
+    # What Twisted calls.
+
+    def connectionMade(self) -> None:
+        self.setTimeout(UPGRADE_S)
+        super().connectionMade()
+        self.transport.registerProducer(_Overflow(self.abort), True)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._head is not None:
+            data = self._take_head(self._head + data)
+        try:
+            if data:
+                super().dataReceived(data)
+        except Exception:
+            self.report_bug(Failure())
+
+    def _take_head(self, data: bytes) -> bytes:
+        """Return nothing until the request's head is whole, then all for Autobahn."""
+        head, end, rest = data.partition(b"\r\n\r\n")
+        if len(head) > MAX_HEAD_BYTES:
+            self.abort()
+            return b""
+        self._head = None if end else head
+        # Any origin is welcome; Autobahn has opinions about some of them.
+        lines = [line for line in head.split(b"\r\n") if not _is_origin(line)]
+        return b"\r\n".join(lines) + end + rest if end else b""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.setTimeout(None)
+        super().connectionLost(reason)
+        self._leave()
+        self.factory.left(self)
+        self.lost()
+
+    def timeoutConnection(self) -> None:
+        if self.state == self.STATE_OPEN:
+            self.late()
+        else:
+            self.transport.abortConnection()
+
+    def callLater(self, period: float, func: Callable[[], None]) -> IDelayedCall:
+        """TimeoutMixin would take the global reactor; use the clock we were given."""
+        return self._environment.clock.callLater(period, func)
+
+    # What Autobahn calls.
+
+    def onConnect(self, request: Any) -> None:
+        try:
+            self._judge(request)
+        except ConnectionDeny:
+            raise
+        except Exception as e:
+            self._environment.report_bug(Failure())
+            raise ConnectionDeny(_BUG, "bug") from e
+
+    def _judge(self, request: Any) -> None:
+        host = self._environment.real_host(self.address.host, request.headers)
+        if host != self.address.host:
+            self.address = Address(host, self.address.port)
+            if not self._environment.admission.enter(host):
+                raise ConnectionDeny(_TOO_MANY, "too many connections")
+            self._admitted.append(host)
+        if not self.is_welcome(self.address):
+            raise ConnectionDeny(_FORBIDDEN, "not welcome")
+
+    @guarded
+    def onOpen(self) -> None:
+        self.opened()
+
+    @guarded
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N803
+        self.received(payload, isBinary)
+
+    @guarded
+    def onPing(self, payload: bytes) -> None:
+        super().onPing(payload)
+        self.heard()
+
+    @guarded
+    def onPong(self, payload: bytes) -> None:
+        self.heard()
+
+    def failHandshake(
+        self, reason: str, code: int = 400, responseHeaders: Any = None  # noqa: N803
+    ) -> None:
+        """Refuse the upgrade with a sentence, for whoever looks with a browser."""
+        text = f"{self._environment.purpose}\n".encode()
+        head = (
+            f"HTTP/1.1 {code} Refused\r\nConnection: close\r\n"
+            "Content-Type: text/plain; charset=utf-8\r\n"
+            f"Content-Length: {len(text)}\r\n\r\n"
+        )
+        self.wasNotCleanReason = reason
+        self.transport.write(head.encode() + text)
+        self.dropConnection(abort=False)
+
+    def sendCloseFrame(self, *args: Any, **options: Any) -> None:
+        super().sendCloseFrame(*args, **options)
+        self._limit_closing()
+
+    def dropConnection(self, abort: bool = False) -> None:
+        super().dropConnection(abort)
+        if not abort:
+            self._limit_closing()
+
+    def _limit_closing(self) -> None:
+        if self.transport.connected:
+            # Not reset to an earlier time: the reactor would search all its timers.
+            self.setTimeout(None)
+            self.setTimeout(CLOSING_S)
+
+    def _leave(self) -> None:
+        for host in self._admitted:
+            self._environment.admission.leave(host)
+        self._admitted = []

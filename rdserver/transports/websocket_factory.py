@@ -1,0 +1,74 @@
+"""Makes the WebSocket connections of one port, and knows those that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from autobahn.twisted.websocket import WebSocketServerFactory
+
+from rdserver.transports.websocket import Environment, GuardedWebSocket, Silence
+from rdserver.wire.address import Address, v4_normalise
+from rdserver.wire.websocket import GOING_AWAY
+
+
+class GuardedFactory(WebSocketServerFactory):
+    """
+    Makes the WebSocket connections of one port.
+
+    :param make: returns the protocol for a client's address.
+    :param max_message_bytes: a longer message closes its connection.
+    """
+
+    noisy = False
+    log = Silence()
+
+    def __init__(
+        self,
+        make: Callable[[Address, Environment], GuardedWebSocket],
+        environment: Environment,
+        max_message_bytes: int,
+    ) -> None:
+        super().__init__(reactor=environment.clock)
+        self.setProtocolOptions(
+            webStatus=False,
+            utf8validateIncoming=False,
+            failByDrop=False,
+            maxFramePayloadSize=max_message_bytes,
+            maxMessagePayloadSize=max_message_bytes,
+            openHandshakeTimeout=0,
+            closeHandshakeTimeout=0,
+            autoPingInterval=0,
+            autoPingTimeout=0,
+            perMessageCompressionAccept=lambda _offers: None,
+        )
+        self._make = make
+        self._environment = environment
+        self._connections: set[GuardedWebSocket] = set()
+
+    def buildProtocol(self, addr: Any) -> GuardedWebSocket | None:
+        """Return None, which closes at once, where there are too many already."""
+        host = v4_normalise(addr.host)
+        if not self._environment.admission.enter(host):
+            return None
+        connection = self._make(Address(host, addr.port), self._environment)
+        connection.factory = self
+        self._connections.add(connection)
+        return connection
+
+    def left(self, connection: GuardedWebSocket) -> None:
+        """Forget a connection that is gone, or somebody else's."""
+        self._connections.discard(connection)
+
+    def close_all(self) -> None:
+        """Tell every connection that the server stops."""
+        for connection in list(self._connections):
+            connection.finish(GOING_AWAY)
+
+    def abort_all(self) -> None:
+        """Cut every connection that is still there."""
+        for connection in list(self._connections):
+            connection.abort()
+
+    def __len__(self) -> int:
+        return len(self._connections)
