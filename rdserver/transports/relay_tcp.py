@@ -19,7 +19,7 @@ from rdserver.transports.relay_copy import CopyPath
 from rdserver.transports.relay_deadlines import Deadlines
 from rdserver.transports.relay_pacer import Pacer
 from rdserver.transports.relay_path import DataPath, Detached
-from rdserver.wire.address import Address, v4_normalise
+from rdserver.wire.address import Address, source_host
 
 FLUSH_S = 2.0
 """Time for what is buffered to leave when the server stops."""
@@ -79,7 +79,11 @@ class RelayFactory(Factory):
         """Return the protocol of a new connection, or None to close it at once."""
         if self._closing is not None:
             return None
-        address = Address(v4_normalise(addr.host), addr.port)
+        host = source_host(addr.host)
+        if host is None:
+            self._relay.refuse(Address(addr.host, addr.port), Refusal.IMPOSSIBLE_SOURCE)
+            return None
+        address = Address(host, addr.port)
         if self._relay.blocklist.matches(address.host):
             self._relay.refuse(address, Refusal.BLOCKED)
             return None

@@ -351,6 +351,27 @@ class PathContract(_Mixin):
         self.assertEqual([KNOWN], self.ask(device, register_peer()))
         self.assertIn(self.counted(), ({Event.BUG: 1}, {Event.BUG: 3}))
 
+    def test_impossible_source(self) -> None:
+        """Who would only count as the device's IPv4 address is not listened to."""
+        device, told = self.device(), register_peer(serial=2)
+        self.let_all_come_from("::127.0.0.1")
+        sent = register_peer(), told, software_update(20), register_pk()
+        self.assertEqual([], self.ask(device, *sent))
+        self.assertEqual({Event.IMPOSSIBLE_SOURCE: 4}, self.counted())
+        self.assertEqual(5, self.edge.received)
+
+    def let_all_come_from(self, host: str) -> None:
+        """Let the system name this host, and the true port, as the source."""
+        if self.batches:
+            [port] = self.reactor.readers
+            source = port._batch.source
+            port._batch.source = lambda index: (host, source(index)[1])
+            return
+        take = self.edge.datagramReceived
+        self.edge.datagramReceived = (  # type: ignore[method-assign]
+            lambda datagram, addr: take(datagram, (host, addr[1]))
+        )
+
     def test_pushes(self) -> None:
         """Others send from this port too, to plain addresses of both families."""
         client = self.client()
