@@ -43,13 +43,13 @@ def _is_fresh(target: Path, sources: list[Path]) -> bool:
     return all(source.stat().st_mtime <= built for source in sources)
 
 
-def _compile(name: str, sources: tuple[str, ...]) -> None:
-    target = program(name)
+def compile_to(folder: Path, name: str) -> Path:
+    """Build a program in C in *folder* if it is not there as it should be; return it."""
+    target, sources = folder / name, [HERE / source for source in _PROGRAMS[name]]
     headers = [*HERE.glob("load/*.h"), *HERE.glob("peers/c/*.h")]
-    if _is_fresh(target, [HERE / source for source in sources] + headers):
-        return
-    command = ["gcc", *_FLAGS, "-o", str(target), *(str(HERE / s) for s in sources)]
-    subprocess.run(command, check=True)
+    if not _is_fresh(target, sources + headers):
+        subprocess.run(["gcc", *_FLAGS, "-o", target, *sources], check=True)
+    return target
 
 
 def _build_tokio() -> None:
@@ -83,8 +83,8 @@ def build() -> set[str]:
     if shutil.which("gcc") is None:
         raise SystemExit("the benchmark needs gcc for its load generators")
     BUILD.mkdir(exist_ok=True)
-    for name, sources in _PROGRAMS.items():
-        _compile(name, sources)
+    for name in _PROGRAMS:
+        compile_to(BUILD, name)
     _build_tokio()
     return available()
 

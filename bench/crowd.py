@@ -53,11 +53,16 @@ def _possible(sessions: int) -> int:
     return possible
 
 
+def _shared(count: int, processes: int, step: int) -> int:
+    """Return *count* less what *processes* cannot share evenly, in whole steps each."""
+    return max(count // (processes * step), 1) * processes * step
+
+
 @contextmanager
 def _idle_sessions(
     server: Server, sessions: int, processes: int, seconds: float
 ) -> Iterator[list[Load]]:
-    each = sessions // processes // _STEP * _STEP
+    each = sessions // processes
     with ExitStack() as stack:
         loads = [
             stack.enter_context(_idle_load(server, each, number, seconds))
@@ -94,7 +99,7 @@ def _heartbeats(
     server: Server, devices: int, processes: int, seconds: float
 ) -> Iterator[list[Load]]:
     """Let the devices register, then send; each process has a part of the sockets."""
-    each = devices // processes // SOCKETS * SOCKETS
+    each = devices // processes
     with ExitStack() as stack:
         loads = [
             stack.enter_context(
@@ -129,20 +134,21 @@ def _watch(server: Server, seconds: float) -> None:
         say(f"server: {part:.1%} of a core, {memory} MiB, {descriptors(server.pid)}")
 
 
-def _run(server: Server, arguments: argparse.Namespace, sessions: int) -> bool:
-    seconds = arguments.seconds
+def _run(
+    server: Server, sessions: int, devices: int, processes: int, seconds: float
+) -> bool:
     empty = rss_bytes(server.pid)
-    idle = _idle_sessions(server, sessions, arguments.processes, seconds + _REGISTER_S)
+    idle = _idle_sessions(server, sessions, processes, seconds + _REGISTER_S)
     with idle:
         with_sessions = rss_bytes(server.pid)
         say(
             f"{sessions} sessions: {(with_sessions - empty) / 1024 / sessions:.2f} KiB each"
         )
-        crowd = _heartbeats(server, arguments.devices, arguments.processes, seconds)
+        crowd = _heartbeats(server, devices, processes, seconds)
         with crowd as loads:
             with_devices = rss_bytes(server.pid) - with_sessions
             say(
-                f"{arguments.devices} devices: {with_devices / arguments.devices:.0f} "
+                f"{devices} devices: {with_devices / devices:.0f} "
                 f"bytes each; all: {rss_bytes(server.pid) >> 20} MiB"
             )
             _watch(server, seconds)
@@ -164,20 +170,20 @@ def main() -> int:
         build()
     namespace.enter("bench.crowd")
     leave_server_cpu()
-    sessions = _possible(arguments.sessions)
-    step = arguments.processes * _STEP
-    sessions = max(sessions // step, 1) * step
+    processes, seconds = arguments.processes, arguments.seconds
+    sessions = _shared(_possible(arguments.sessions), processes, _STEP)
+    devices = _shared(arguments.devices, processes, SOCKETS)
     with tempfile.TemporaryDirectory(prefix="bench-store-") as store:
         setting = Setting(
-            seconds=arguments.seconds,
+            seconds=seconds,
             quick=False,
             build=chosen_build(arguments),
             options=tuple(arguments.server_option),
             store=Path(store),
         )
-        with setting.server("ours", RULES, devices=arguments.devices) as server:
+        with setting.server("ours", RULES, devices=devices) as server:
             try:
-                good = _run(server, arguments, sessions)
+                good = _run(server, sessions, devices, processes, seconds)
             except LoadError as e:
                 say(str(e))
                 good = False

@@ -109,6 +109,18 @@ class Load:
             pass
         return line
 
+    def finish(self) -> Figures:
+        """
+        End its measured time now; return what it measured, as :meth:`result` does.
+
+        :raises LoadError: it is over already, or did not end well.
+        """
+        status = self._process.poll()
+        if status is not None:
+            raise LoadError(f"{self._what}: over too early, status {status}")
+        self._process.terminate()
+        return self.result()
+
     def result(self) -> Figures:
         """
         Return what it measured, once it has ended well.

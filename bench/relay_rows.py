@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from bench.announce import Announcer
-from bench.child import rss_bytes
-from bench.load import Figures, Load
+from bench.child import descriptors, rss_bytes
+from bench.load import Figures, Load, LoadError
 from bench.servers import Server
 from bench.setting import Setting
 
 _BITS_PER_MEGABIT = 1024 * 1024
 _LIMIT_WARM_S = 1.0
 _SETTLE_S = 0.5
+_CHECKED_SESSIONS = 50
+_CHECKED_S = 60.0
+_LOAD_S = 30.0
+"""The longest that a ping may take, from its session's announcement on."""
 
 # Sessions, options of the server, and what all of them together may then move.
 _LIMITS = (
@@ -61,6 +65,21 @@ def bulk(sessions: int) -> Callable[[Setting, str], Figures]:
     return measure
 
 
+def checked(setting: Setting, candidate: str) -> Figures:
+    """So many bytes both ways through 50 sessions, each of which must be the right one."""
+    options = {
+        "seconds": _CHECKED_S,
+        "bytes": setting.scaled(8_000_000, 200_000),
+        "both": 1,
+        "verify": 1,
+    }
+    with (
+        setting.server(candidate) as server,
+        relayed(server, "bulk", _CHECKED_SESSIONS, **options) as load,
+    ):
+        return load.result()
+
+
 def messages(setting: Setting, candidate: str) -> Figures:
     """1 Gbit/s in messages of 16 KiB, over 50 sessions."""
     options = {"seconds": setting.seconds, "rate": 1000, "chunk": 16384}
@@ -84,12 +103,14 @@ def ping_beside(sessions: int) -> Callable[[Setting, str], Figures]:
     """One ping every 2 ms, while *sessions* other sessions carry all they can."""
 
     def measure(setting: Setting, candidate: str) -> Figures:
-        with setting.server(candidate) as server, ExitStack() as beside:
-            if sessions:
-                seconds = setting.seconds + 3.0
-                load = relayed(server, "bulk", sessions, seconds=seconds)
-                beside.enter_context(load).wait_for("START")
-            return _ping(setting, server)
+        with setting.server(candidate) as server:
+            if not sessions:
+                return _ping(setting, server)
+            seconds = setting.seconds + _LOAD_S
+            with relayed(server, "bulk", sessions, seconds=seconds) as load:
+                load.wait_for("START")
+                figures = _ping(setting, server)
+                return {**figures, "load_gbit_s": load.finish()["gbit_s"]}
 
     return measure
 
@@ -111,6 +132,7 @@ def idle_memory(setting: Setting, candidate: str) -> Figures:
     """Resident memory of the server, from some sessions to many."""
     some, many = setting.scaled(1000, 100), setting.scaled(4000, 300)
     with setting.server(candidate) as server:
+        sockets = _sockets(server)
         announcer = Announcer(server)
         load = Load(
             "loadgen",
@@ -125,7 +147,9 @@ def idle_memory(setting: Setting, candidate: str) -> Figures:
         )
         with load:
             before = _open(load, announcer, server, some)
+            _expect(server, sockets + 2 * some)
             after = _open(load, announcer, server, many - some)
+            _expect(server, sockets + 2 * many)
         announcer.close()
     return {"kib_per_session": (after - before) / 1024 / (many - some), "rss": after}
 
@@ -137,6 +161,21 @@ def _open(load: Load, announcer: Announcer, server: Server, count: int) -> int:
         load.wait_for("READY")
     time.sleep(_SETTLE_S)
     return rss_bytes(server.pid)
+
+
+def _sockets(server: Server) -> int:
+    return descriptors(server.pid).get("socket", 0)
+
+
+def _expect(server: Server, sockets: int) -> None:
+    """
+    Let the sessions be there whose memory was measured.
+
+    :raises LoadError: some were cut.
+    """
+    there = _sockets(server)
+    if there < sockets:
+        raise LoadError(f"idle sessions were cut: {there} sockets instead of {sockets}")
 
 
 def limits(setting: Setting, candidate: str) -> Figures:

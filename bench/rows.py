@@ -49,9 +49,9 @@ def _share(must: float | None, aim: float) -> Goal:
     return Goal("min_share", "", must, aim, kind=Kind.VALUE, at_least=True, label=label)
 
 
-def _never(figure: str, label: str) -> Goal:
+def _never(figure: str, label: str, of: str = "ours") -> Goal:
     """Return a goal for what must not happen once in any run."""
-    return Goal(figure, "", 0, 0, Kind.VALUE, label=label, worst=True)
+    return Goal(figure, "", 0, 0, Kind.VALUE, of=of, label=label, worst=True)
 
 
 _NONE_LOST = (
@@ -102,6 +102,17 @@ ROWS = (
         small_packets=True,
     ),
     Row(
+        "verify",
+        "50 sessions both ways, every byte checked: wrong pieces",
+        _RELAYS,
+        relay_rows.checked,
+        (
+            _never("bad", ""),
+            _never("bad", "of T relay", "T relay"),
+            _never("bad", "of C64", "C64"),
+        ),
+    ),
+    Row(
         "messages",
         "1 Gbit/s of 16 KiB messages, 50 sessions: CPU s/GB",
         (*_RELAYS, "C splice"),
@@ -127,6 +138,7 @@ ROWS = (
             Goal("p99us", "T relay", 0.05, 0.01),
             Goal("p99us", "C64", 0.25, 0.1),
             Goal("p50us", "T relay", label="p50 us"),
+            Goal("load_gbit_s", "T relay", label="Gbit/s of the 50 meanwhile"),
         ),
     ),
     Row(

@@ -32,7 +32,12 @@ from rdserver.storage.thread import StoreThread
 from rdserver.sweeper import Sweeper
 from rdserver.transports import quick_port
 from rdserver.transports.admission import Admission
-from rdserver.transports.listeners import Listeners, Wanted
+from rdserver.transports.listeners import (
+    HEARTBEAT_BYTES,
+    UDP_BUFFER_BYTES,
+    Listeners,
+    Wanted,
+)
 from rdserver.transports.local import primary_address
 from rdserver.transports.outlet import Outlet
 from rdserver.transports.quick_port import QuickPort
@@ -163,11 +168,22 @@ class IdServer(MultiService):
         self._console_port.open(console)
         nat_door = Door(core.nat_frame, core.stream_closed, MAX_NAT_FRAME_BYTES)
         self._accept(nat, nat_door, console if self._config.tcp_console else None)
-        granted = self._open_udp(main, rooms)
-        if granted < self._config.rmem_bytes:
+        self._tell_buffer(self._open_udp(main, rooms))
+
+    def _tell_buffer(self, granted: int) -> None:
+        """Say what the system grants if it is less than was asked for."""
+        wanted = self._config.rmem_bytes
+        if granted < wanted:
             self._log.warn(
                 "rmem: the system grants {bytes} bytes; net.core.rmem_max limits it",
                 bytes=granted,
+            )
+        elif not wanted and granted < UDP_BUFFER_BYTES:
+            self._log.info(
+                "the UDP socket's receive buffer has {bytes} bytes, room for {count} "
+                "heartbeats at most; net.core.rmem_max limits it",
+                bytes=granted,
+                count=granted // HEARTBEAT_BYTES,
             )
 
     def _open_udp(self, port: int, rooms: IdRooms) -> int:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 from xml.etree import ElementTree
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bench import run
+from bench import crowd, relay_rows, run
 from bench.devices import own_address
 from bench.figures import Goal, Kind, Runs, Spread, judge, short, spread
-from bench.load import Figures
+from bench.load import Figures, LoadError
 from bench.rows import ROWS, SWEEPS, Row
 from bench.run import outcome
-from bench.servers import PEERS
+from bench.servers import PEERS, Server
 from bench.soak_plan import Ending, fits, new_plan, piece
 from bench.svg import bar_chart, line_chart
 from bench.table import lines_of, markdown
@@ -202,6 +203,22 @@ class DeviceTests(SynchronousTestCase):
         self.assertEqual("127.20.0.16", own_address("127.20.0.1", 15))
         self.assertEqual("127.20.1.0", own_address("127.20.0.1", 255))
         self.assertEqual("fd20:0:0:f::1", own_address("fd20::1", 15))
+
+
+class WholeTests(SynchronousTestCase):
+    """Nothing is divided by more than there is."""
+
+    def test_idle_sessions(self) -> None:
+        """Memory per session counts if all of them are open."""
+        server = Server(1, 2, 3, 4, Path())
+        self.patch(relay_rows, "descriptors", lambda _pid: {"socket": 9, "pipe": 9})
+        relay_rows._expect(server, 9)
+        self.assertRaises(LoadError, relay_rows._expect, server, 10)
+
+    def test_crowd(self) -> None:
+        """As many devices take part as processes and sockets can share."""
+        shared = [crowd._shared(count, 3, 16) for count in (1, 48, 95, 96, 100_000)]
+        self.assertEqual([48, 48, 48, 96, 99_984], shared)
 
 
 class SoakPlanTests(SynchronousTestCase):

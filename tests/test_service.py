@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from twisted.application.service import Application, IServiceCollection
 from twisted.logger import ILogObserver, capturedLogs, formatEvent
@@ -21,7 +22,8 @@ from rdserver.id_service import IdServer
 from rdserver.rendezvous.effects import Answer
 from rdserver.service import Server
 from rdserver.settings.options import HbbrOptions, HbbsOptions, Options, ProgramOptions
-from rdserver.transports import mmsg, quick_port
+from rdserver.transports import listeners, mmsg, quick_port
+from rdserver.transports.listeners import UDP_BUFFER_BYTES
 from rdserver.transports.splice_loop import SpliceLoop
 from rdserver.transports.udp_batch import BatchPort
 from rdserver.wire import pb
@@ -473,9 +475,25 @@ class HelloTests(ServiceCase):
 
     def test_buffer_that_is_not_granted(self) -> None:
         """A receive buffer smaller than the one asked for is one line, or there is none."""
-        for rmem, count in ((2**31 - 1, 1), (0, 0)):
+        for rmem, count in ((2**31 - 1, 1), (2048, 0), (0, 0)):
             text = "\n".join(self.lines("--role", "id", "--rmem", str(rmem)))
             self.assertEqual(count, text.count("rmem: the system grants "), rmem)
+
+    def test_usual_buffer(self) -> None:
+        """Where no size is set, less than the usual one is a line for who is curious."""
+        granted: list[int] = []
+        set_buffers = listeners.set_buffers
+
+        def setting(*args: Any) -> int:
+            return granted.pop() if granted else set_buffers(*args)
+
+        self.patch(listeners, "set_buffers", setting)
+        for size, told in ((212_992, 1), (UDP_BUFFER_BYTES - 1, 1), (UDP_BUFFER_BYTES, 0)):
+            granted.append(size)
+            lines = self.lines("--role", "id")
+            heartbeats = f"{size} bytes, room for {size * 2 // 832} heartbeats "
+            self.assertEqual(told, sum(heartbeats in line for line in lines), size)
+            self.assertEqual(told, sum("rmem_max" in line for line in lines), size)
 
     def test_ignored_values(self) -> None:
         """Each value of the original's that is ignored is one line."""

@@ -285,7 +285,17 @@ void window_options(struct window *window, double warm_s) {
     window->pid = (int)number_option("pid", 0);
 }
 
-void window_begin(struct window *window) { window->began_s = now_s(); }
+static volatile sig_atomic_t told_to_end;
+
+static void on_sigterm(int number) {
+    (void)number;
+    told_to_end = 1;
+}
+
+void window_begin(struct window *window) {
+    signal(SIGTERM, on_sigterm);
+    window->began_s = now_s();
+}
 
 enum phase window_advance(struct window *window) {
     double t = now_s() - window->began_s;
@@ -299,7 +309,7 @@ enum phase window_advance(struct window *window) {
         window->began_s = now_s();
         return STARTED;
     }
-    if (t < window->seconds)
+    if (t < window->seconds && !told_to_end)
         return MEASURING;
     window_end(window);
     return OVER;

@@ -53,7 +53,7 @@ size_t put_frame(u8 *out, const void *payload, size_t size);
 // CPU time of a process with all its threads and children, in seconds; 0 for pid 0.
 double cpu_s(int pid);
 
-// The measured time: some warming up, then so many seconds.
+// The measured time: some warming up, then so many seconds, or until SIGTERM.
 struct window {
     int pid;
     double warm_s, seconds, began_s, cpu_began_s, elapsed_s, cpu_used_s;

@@ -1,6 +1,6 @@
 // Short TCP requests to an ID server: connect, ask one thing, check the answer, close.
 //
-//   conngen what=online    OnlineRequest for two ids, on port P-1
+//   conngen what=online    OnlineRequest for two ids that nobody has, on port P-1
 //   conngen what=nat       TestNatRequest: the answer must name our own port
 //   conngen what=probe     connect, say nothing but that we are done, wait for the end
 //   conngen what=punch     PunchHoleRequest for an id that nobody has, with key=, on port P
@@ -91,9 +91,9 @@ static void on_connected(struct generator *g, int index) {
     epoll_ctl(g->epoll, EPOLL_CTL_MOD, fd, &event);
 }
 
-// OnlineResponse{states of one byte} in a frame.
+// OnlineResponse{states} in a frame: one byte, which says that neither is online.
 static bool is_online_answer(const u8 *answer, size_t size) {
-    return size == 7 && !memcmp(answer, "\x18\xc2\x01\x03\x0a\x01", 6);
+    return size == 7 && !memcmp(answer, "\x18\xc2\x01\x03\x0a\x01\x00", 7);
 }
 
 // TestNatResponse{port} in a frame, with the port that we are connected from.

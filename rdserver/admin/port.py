@@ -26,7 +26,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from rdserver.admin.console import MAX_COMMAND_BYTES, Console
-from rdserver.wire.address import v4_normalise
+from rdserver.wire.address import source_host
 
 if TYPE_CHECKING:
     from twisted.internet.tcp import Server
@@ -245,6 +245,6 @@ class SniffingFactory(Factory):
         self._client_factory.doStop()
 
     def buildProtocol(self, addr: Any) -> Any:
-        if not self._is_local(v4_normalise(addr.host)):
+        if not self._is_local(source_host(addr.host) or ""):
             return self._client_factory.buildProtocol(addr)
         return Sniffer(addr, self._console_factory, self._client_factory, self._clock)

@@ -10,6 +10,7 @@ from rdserver.errors import ProtocolError
 class Refusal(StrEnum):
     """A reason; its text is for log lines and counters."""
 
+    IMPOSSIBLE_SOURCE = "from an address that nobody has"
     BLOCKED = "blocklist"
     TOO_MANY_CONNECTIONS = "too many connections"
     NO_FIRST_FRAME = "no first frame in time"

@@ -56,6 +56,40 @@ class _Askers:
         return len(self._each) + len(self._all)
 
 
+class _Claimers:
+    """
+    Who has claimed ids that nobody had.
+
+    Beyond its own share an address has a part in what is left for all such addresses:
+    anybody may spend it in the name of devices that live there, and storage knows them.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._each = RateLimit(now, MAX_UNKNOWN, _UNKNOWN_PER_S)
+        self._beyond = RateLimit(now, MAX_UNKNOWN_OF_ALL, _UNKNOWN_OF_ALL_PER_S)
+
+    def is_beyond(self, host: str) -> bool:
+        """Return whether *host* has used up its own share."""
+        return self._each.is_exhausted(host)
+
+    def is_nothing_left(self) -> bool:
+        """Return whether those who have used up theirs must all wait."""
+        return self._beyond.is_exhausted(_ALL)
+
+    def charge(self, host: str) -> None:
+        if self.is_beyond(host):
+            self._beyond.charge(_ALL)
+        else:
+            self._each.charge(host)
+
+    def sweep(self) -> Iterator[None]:
+        yield from self._each.sweep()
+        yield from self._beyond.sweep()
+
+    def __len__(self) -> int:
+        return len(self._each) + len(self._beyond)
+
+
 class Directory:
     """
     Finds devices.  Storage gathers lookups that come close together.
@@ -90,7 +124,7 @@ class Directory:
         # addresses are proven, from hearing of a device that it is there.
         self._heartbeats = _Askers(now)
         self._callers = _Askers(now)
-        self._claimers = RateLimit(now, MAX_UNKNOWN, _UNKNOWN_PER_S)
+        self._claimers = _Claimers(now)
 
     def get(self, peer_id: str) -> Peer | None:
         """Return the device if it is in memory."""
@@ -141,13 +175,16 @@ class Directory:
             askers.charge(host)
         return found
 
-    def is_refused(self, host: str) -> bool:
+    def is_refused(self, peer_id: str, host: str) -> bool:
         """
-        Return whether *host* has claimed so many ids that nobody had that it must wait.
+        Return whether *host* must wait before it may claim this id, not in memory.
 
-        That holds for ids that are not in memory.
+        It must if it has claimed many ids that nobody had, unless storage may know this
+        one and can be asked: its owner is let in (protocol.md section 3.18 no. 6).
         """
-        if not self._claimers.is_exhausted(host):
+        if not self._claimers.is_beyond(host):
+            return False
+        if peer_id not in self._misses and not self._claimers.is_nothing_left():
             return False
         self._notices.count(Event.STRANGER)
         return True
@@ -166,8 +203,14 @@ class Directory:
         self._misses.discard(peer_id)
         found = await self._look_up_claimed(peer_id)
         if found is None:
-            self._claimers.charge(host)
+            self._miss_claimed(peer_id, host)
         return found
+
+    def _miss_claimed(self, peer_id: str, host: str) -> None:
+        if self._claimers.is_beyond(host):
+            # The next claim costs nothing.  Whoever may register now is in memory then.
+            self._misses.add(peer_id)
+        self._claimers.charge(host)
 
     async def _look_up_claimed(self, peer_id: str) -> Peer | None:
         if self._claims >= MAX_CLAIMS:

@@ -20,6 +20,7 @@ class Event(StrEnum):
     STORAGE_FAILED = "storage failed"
     LOOKUPS_REFUSED = "too many lookups"
     STRANGER = "too many unknown ids"
+    IMPOSSIBLE_SOURCE = "from an address that nobody has"
     UNSENT = "not sent"
     CONNECTION_REFUSED = "connection refused"
     BUG = "bug"

@@ -130,7 +130,7 @@ class Registration:
             return _answer(origin, self._renew(peer, claim))
         if claim.peer_id in self._being_stored:
             return ()  # the first of two alike is answered; of two rivals, one must repeat
-        if peer is None and self._directory.is_refused(origin.host):
+        if peer is None and self._directory.is_refused(claim.peer_id, origin.host):
             return _answer(origin, self._too_frequent(claim))  # at once: it may be a flood
         return self._register(claim)
 

@@ -154,7 +154,8 @@ class Config:
     rmem_bytes: int = _of_id_server(
         kinds.whole(0, _BIGGEST_INT32),
         0,
-        "Receive buffer of the UDP socket; 0 asks the system for 4 MiB",
+        "Receive buffer of the UDP socket; 0 asks the system for 4 MiB. More than the "
+        "sysctl net.core.rmem_max is not granted",
         name="rmem",
         unit="bytes",
         short="M",

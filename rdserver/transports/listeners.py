@@ -22,7 +22,10 @@ from rdserver.errors import ConfigError
 
 BACKLOG = 1024
 UDP_BUFFER_BYTES = 4 * 1024 * 1024
-"""Asked for where no size is set: the system's usual holds some 270 heartbeats."""
+"""Asked for where no size is set: the system's usual holds some 250 heartbeats."""
+
+HEARTBEAT_BYTES = 416
+"""One takes so much of what is granted, of which the system has double; or more."""
 
 _MAX_DATAGRAM_BYTES = 65536
 _TURN_DATAGRAMS = 64

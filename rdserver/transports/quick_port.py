@@ -29,7 +29,7 @@ from rdserver.transports.admission import Admission
 from rdserver.transports.relay_deadlines import Deadlines
 from rdserver.transports.tcp import FRAME_S, Door, RendezvousFactory, RendezvousStream
 from rdserver.wire import pb
-from rdserver.wire.address import Address, v4_normalise
+from rdserver.wire.address import Address
 from rdserver.wire.framing import encode_frame, sole_frame
 
 AVAILABLE = hasattr(select, "epoll")
@@ -151,22 +151,13 @@ class QuickPort:
             except OSError as e:
                 self._rest(e)
                 break
-            caller = _Caller(accepted, Address(v4_normalise(peer[0]), peer[1]))
-            if self._is_admitted(caller):
-                callers.append(caller)
+            host = self._factory.admit(peer[0])
+            if host is None:
+                accepted.close()
+            else:
+                callers.append(_Caller(accepted, Address(host, peer[1])))
         for caller in callers:
             self._serve(caller)
-
-    def _is_admitted(self, caller: _Caller) -> bool:
-        if self._admission.enter(caller.address.host):
-            return True
-        self._notices.warn(
-            Event.CONNECTION_REFUSED,
-            "too many connections from {remote}",
-            remote=caller.address.host,
-        )
-        caller.socket.close()
-        return False
 
     def _serve(self, caller: _Caller) -> None:
         """Read once; if something was said, that is the end of the caller here."""

@@ -19,7 +19,7 @@ from rdserver.transports.relay_copy import CopyPath
 from rdserver.transports.relay_deadlines import Deadlines
 from rdserver.transports.relay_pacer import Pacer
 from rdserver.transports.relay_path import DataPath, Detached
-from rdserver.wire.address import Address, v4_normalise
+from rdserver.wire.address import Address, source_host
 from rdserver.wire.websocket import GOING_AWAY
 
 FLUSH_S = 2.0
@@ -78,7 +78,11 @@ class RelayFactory(Factory):
 
     def buildProtocol(self, addr: Any) -> RelayConnection | None:
         """Return the protocol of a new connection, or None to close it at once."""
-        return self.admit(Address(v4_normalise(addr.host), addr.port))
+        host = source_host(addr.host)
+        if host is None:
+            self.refuse(Address(addr.host, addr.port), Refusal.IMPOSSIBLE_SOURCE)
+            return None
+        return self.admit(Address(host, addr.port))
 
     def admit(
         self, address: Address, is_websocket: bool = False

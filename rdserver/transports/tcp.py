@@ -25,7 +25,7 @@ from rdserver.rendezvous.events import Event
 from rdserver.transports.admission import Admission
 from rdserver.transports.outlet import Outlet
 from rdserver.wire import pb
-from rdserver.wire.address import Address, v4_normalise
+from rdserver.wire.address import Address, source_host, v4_normalise
 from rdserver.wire.framing import FrameDecoder, encode_frame
 
 if TYPE_CHECKING:
@@ -237,18 +237,27 @@ class RendezvousFactory(Factory):
         self._notices = notices
 
     def buildProtocol(self, addr: IAddress | None) -> RendezvousStream | None:
-        """Return None, which makes Twisted close, where there are too many already."""
-        host = v4_normalise(getattr(addr, "host", ""))
-        if not self._admission.enter(host):
-            self._notices.warn(
-                Event.CONNECTION_REFUSED, "too many connections from {remote}", remote=host
-            )
+        """Return None, which makes Twisted close, where one is not admitted."""
+        if self.admit(getattr(addr, "host", "")) is None:
             return None
         stream = RendezvousStream(
             self._door, self._outlet, self._clock, self._now, self._notices
         )
         stream.factory = self
         return stream
+
+    def admit(self, host: str) -> str | None:
+        """Count a connection from *host* in; return that normalised, None to close it."""
+        plain = source_host(host)
+        if plain is None:
+            self._notices.count(Event.IMPOSSIBLE_SOURCE)
+            return None
+        if not self._admission.enter(plain):
+            self._notices.warn(
+                Event.CONNECTION_REFUSED, "too many connections from {remote}", remote=plain
+            )
+            return None
+        return plain
 
     def left(self, host: str) -> None:
         """Note that a connection from *host* is gone."""

@@ -15,7 +15,7 @@ from rdserver.rendezvous.effects import Outcome
 from rdserver.rendezvous.events import Event
 from rdserver.transports.outlet import Outlet
 from rdserver.wire import pb
-from rdserver.wire.address import Address, v4_normalise
+from rdserver.wire.address import Address, source_host
 
 if TYPE_CHECKING:
     from twisted.internet.udp import Port
@@ -52,10 +52,18 @@ class RendezvousDatagrams(DatagramProtocol):
         self.received = 0
 
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
-        self.take(datagram, Address(v4_normalise(addr[0]), addr[1]))
+        self.take(datagram, self.origin(*addr))
+
+    def origin(self, host: str, port: int) -> Address:
+        """Return where a datagram came from; port 0 means that it is to be dropped."""
+        plain = source_host(host)
+        if plain is None:
+            self._notices.count(Event.IMPOSSIBLE_SOURCE)
+            return Address(host, 0)
+        return Address(plain, port)
 
     def take(self, datagram: bytes, origin: Address) -> None:
-        """As :meth:`datagramReceived`, with the address as the core is told it."""
+        """As :meth:`datagramReceived`, with the address as :meth:`origin` returns it."""
         self.received += 1
         if not datagram or not origin.port:
             return

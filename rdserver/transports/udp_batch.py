@@ -19,7 +19,6 @@ from rdserver.errors import ConfigError
 from rdserver.rendezvous.heartbeats import Heartbeats, Reading
 from rdserver.transports import mmsg
 from rdserver.transports.udp import RendezvousDatagrams
-from rdserver.wire.address import Address, v4_normalise
 
 _BATCHES_A_TURN = 4
 """Then the reactor serves others: 256 heartbeats take about half a millisecond."""
@@ -105,7 +104,8 @@ class BatchPort:
             if seen == count:
                 self._answer(answered, seen)
                 return
-            datagram, origin = self._batch.datagram(seen), self._origin(seen)
+            datagram = self._batch.datagram(seen)
+            origin = self._protocol.origin(*self._batch.source(seen))
             reading = self._heartbeats.learn(keys[seen], datagram, origin)
             if reading is Reading.ASKED:
                 self._batch.answer_otherwise(seen)
@@ -114,10 +114,6 @@ class BatchPort:
                 self._protocol.take(datagram, origin)
                 answered = seen + 1
             seen += 1
-
-    def _origin(self, index: int) -> Address:
-        host, port = self._batch.source(index)
-        return Address(v4_normalise(host), port)
 
     def _answer(self, first: int, end: int) -> None:
         if first < end:

@@ -8,7 +8,7 @@ from typing import Any
 from autobahn.twisted.websocket import WebSocketServerFactory
 
 from rdserver.transports.websocket import Environment, GuardedWebSocket, Silence
-from rdserver.wire.address import Address, v4_normalise
+from rdserver.wire.address import Address, source_host
 from rdserver.wire.websocket import GOING_AWAY
 
 
@@ -48,8 +48,8 @@ class GuardedFactory(WebSocketServerFactory):
 
     def buildProtocol(self, addr: Any) -> GuardedWebSocket | None:
         """Return None, which closes at once, where there are too many already."""
-        host = v4_normalise(addr.host)
-        if not self._environment.admission.enter(host):
+        host = source_host(addr.host)
+        if host is None or not self._environment.admission.enter(host):
             return None
         connection = self._make(Address(host, addr.port), self._environment)
         connection.factory = self

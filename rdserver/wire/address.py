@@ -49,6 +49,22 @@ def v4_normalise(host: str) -> str:
     return "::1" if packed == _LOOPBACK6 else socket.inet_ntoa(packed[12:])
 
 
+def source_host(host: str) -> str | None:
+    """
+    Return the normalised *host* that something came from, or None if nobody is there.
+
+    No machine has an address like ``::a.b.c.d`` any more (RFC 4291 section 2.5.5.1), yet
+    Linux takes packets from there: a neighbour would count as that IPv4 address, be it
+    ``127.0.0.1``.  Packets from mapped addresses it drops, so those are IPv4.
+
+    :param host: as the system writes it.
+    """
+    plain = v4_normalise(host)
+    if ":" in host and ":" not in plain and host != f"::ffff:{plain}":
+        return None
+    return plain
+
+
 def is_loopback(host: str) -> bool:
     """Return whether the normalised *host* is this machine itself."""
     return host.startswith("127.") or host == "::1"

@@ -288,6 +288,12 @@ class SniffingTests(ConsoleCase):
             wire.receive(b"note x\n")
             self.assert_closed(wire, "1\n")
 
+    def test_impossible_source(self) -> None:
+        """An IPv6 neighbour who would count as loopback is not asked for commands."""
+        for host in ("::127.0.0.1", "::127.0.0.1%2"):
+            wire = self.connect(host)
+            self.assertEqual(f"client:{b'note x'.hex()}", wire.receive(b"note x"))
+
     def test_local_client(self) -> None:
         """Statement 121: a local client's first bytes reach its protocol unchanged."""
         for frame in frames():

@@ -312,13 +312,63 @@ class StrangerTests(DirectoryCase):
 
     def test_too_many_claims(self) -> None:
         """Whoever claims random ids is refused after as many; twenty a second come back."""
-        self.assertFalse(self.directory.is_refused(STRANGER.host))
+        self.successResultOf(self.find())
+        self.store.asked.clear()
+        self.assertFalse(self.is_refused(BOB_ID))
         self.exhaust(self.find_claimed)
-        self.assertTrue(self.directory.is_refused(STRANGER.host))
-        self.assertFalse(self.directory.is_refused(ALICE.host))
+        self.assertTrue(self.is_refused(BOB_ID))
+        self.assertFalse(self.is_refused(BOB_ID, ALICE.host))
         self.assertEqual(1, self.notices.counts[Event.STRANGER])
         self.clock.advance(0.05)
-        self.assertFalse(self.directory.is_refused(STRANGER.host))
+        self.assertFalse(self.is_refused(BOB_ID))
+
+    def is_refused(self, peer_id: str, host: str = STRANGER.host) -> bool:
+        return self.directory.is_refused(peer_id, host)
+
+    def test_claims_of_what_may_be_stored(self) -> None:
+        """Beyond that it is looked up whether an id is there, once in a while."""
+        self.exhaust(self.find_claimed)
+        self.assertFalse(self.is_refused(BOB_ID))
+        self.assertIsNone(self.successResultOf(self.find_claimed(host=STRANGER.host)))
+        self.assertTrue(self.is_refused(BOB_ID))
+        self.assertFalse(self.is_refused(BOB_ID, ALICE.host))
+        self.successResultOf(self.store.save(STORED))
+        self.clock.advance(60)
+        self.exhaust_again()
+        self.assertFalse(self.is_refused(BOB_ID))
+        peer = self.successResultOf(self.find_claimed(host=STRANGER.host))
+        self.assertEqual(STORED, peer.stored)
+
+    def exhaust_again(self) -> None:
+        """Claim once more what the address may claim after a minute, and more."""
+        for n in range(MAX_UNKNOWN + 50):
+            self.find_claimed(f"no-one-{n}", STRANGER.host)
+
+    def test_flood_of_claims(self) -> None:
+        """Of those all addresses together have 5000 looked up, then 500 a second."""
+        own = 2 * MAX_UNKNOWN
+        self.assertEqual(own + MAX_UNKNOWN_OF_ALL, self.claimed("first"))
+        self.clock.advance(1)
+        self.assertEqual(2 * 20 + 500, self.claimed("then"))
+        self.assertFalse(self.is_refused("another", BOB.host))
+        self.assertFalse(self.directory.is_missing("another", BOB.host))
+
+    def claimed(self, word: str) -> int:
+        """Claim 9000 ids from two addresses; return how many were looked up."""
+        self.store.asked.clear()
+        for n in range(9000):
+            peer_id, host = f"{word}-{n}", (STRANGER, ALICE)[n % 2].host
+            if not self.is_refused(peer_id, host):
+                self.assertIsNone(self.successResultOf(self.find_claimed(peer_id, host)))
+        return len(self.store.asked)
+
+    def test_no_debt(self) -> None:
+        """Claims beyond its share are not held against an address later."""
+        self.exhaust(self.find_claimed)
+        self.exhaust_again()
+        self.clock.advance(0.05)
+        self.find_claimed("one-more", STRANGER.host)
+        self.assertFalse("one-more" in self.directory._misses)
 
     def test_known_ids_cost_nothing(self) -> None:
         """Any number of stored devices behind one address come back at once."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import evolve
 
-from rdserver.rendezvous.directory import MAX_UNKNOWN
+from rdserver.rendezvous.directory import MAX_UNKNOWN, MAX_UNKNOWN_OF_ALL
 from rdserver.rendezvous.effects import Send
 from rdserver.rendezvous.events import Event
 from rdserver.storage.interface import StoredPeer
@@ -144,14 +144,39 @@ class StrangerTests(RoomsTests):
         self.assertFalse(self.heartbeat())
 
     def test_many_claims(self) -> None:
-        """An address that claimed too many ids is refused at once, nothing looked up."""
-        for n in range(MAX_UNKNOWN):
-            self.register(f"nobody-{n}", STRANGER)
-        self.store.asked.clear()
+        """An address that claimed too many ids is refused at once, one more looked up."""
+        self.claim_many(STRANGER)
+        self.assertEqual("TOO_FREQUENT", self.register("one-more", STRANGER))
+        self.assertEqual(["find one-more"], self.store.asked)
         refused = self.claim("one-more", STRANGER)
         self.assertIsInstance(refused, tuple)
         self.assertEqual("TOO_FREQUENT", result_name(self.effects(refused)))
-        self.assertEqual([], self.store.asked)
+        self.assertEqual(["find one-more"], self.store.asked)
+        self.assertEqual("OK", self.register())
+
+    def claim_many(self, origin: Address) -> None:
+        """Claim as many ids as one address may."""
+        for n in range(MAX_UNKNOWN):
+            self.register(f"nobody-{n}", origin)
+        self.store.asked.clear()
+
+    def test_stored_beside_many_claims(self) -> None:
+        """A stored device at such an address gets in, and nobody in its place."""
+        self.result_of(self.store.save(StoredPeer(BOB_ID, bytes(16), UUID, PK, "")))
+        self.claim_many(BOB)
+        self.assertEqual("TOO_FREQUENT", self.register(uuid=b"another"))
+        self.furnish(store=self.store)
+        self.claim_many(BOB)
+        self.assertEqual("OK", self.register())
+        self.assertTrue(self.is_online())
+
+    def test_flood_of_claims(self) -> None:
+        """A flood of random ids is answered at once when enough were looked up."""
+        self.claim_many(STRANGER)
+        for n in range(MAX_UNKNOWN_OF_ALL):
+            self.assertEqual("TOO_FREQUENT", self.register(f"no-one-{n}", STRANGER))
+        self.assertEqual(MAX_UNKNOWN_OF_ALL, len(self.store.asked))
+        self.assertIsInstance(self.claim("one-more", STRANGER), tuple)
         self.assertEqual("OK", self.register())
 
 

@@ -51,6 +51,12 @@ class AcceptTests(RelayCase):
         self.assertIsNotNone(self.accept("192.0.2.2"))
         self.assertEqual(2, self.count(Refusal.BLOCKED))
 
+    def test_impossible_source(self) -> None:
+        """Who would only count as an IPv4 address is not let in."""
+        self.assertIsNone(self.accept("::192.0.2.1"))
+        self.assertEqual(1, self.count(Refusal.IMPOSSIBLE_SOURCE))
+        self.assertEqual(0, self.factory.connections)
+
     def test_per_address(self) -> None:
         """One address may have so many connections, until one of them is gone."""
         first = self.connect()

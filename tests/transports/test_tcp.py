@@ -523,6 +523,14 @@ class AdmissionTests(StreamCase):
             self.connect(f"192.0.2.{number}")
         self.assertTrue(self.refused("192.0.2.99"))
 
+    def test_impossible_source(self) -> None:
+        """Who would only count as an IPv4 address is closed, and uses up no place."""
+        for host in ("::127.0.0.1", "::192.0.2.1", "::"):
+            self.assertTrue(self.refused(host))
+        self.assertEqual((0, []), (len(self.admission), self.logged))
+        self.assertEqual({Event.IMPOSSIBLE_SOURCE: 3}, self.counted())
+        self.connect("::1")
+
     def test_notice(self) -> None:
         """The operator is told, with the plain address, and not too often."""
         for _ in range(PER_ADDRESS):

@@ -115,6 +115,17 @@ class ReceivingTests(DatagramCase):
         self.ask(edge, 2)
         self.assertEqual([(2, CLIENT)], self.answers())
 
+    def test_impossible_sources(self) -> None:
+        """IPv4 in the obsolete disguise, and ``::``, are dropped; ``::1`` is served."""
+        edge = self.listen("::")
+        for host in ("::127.0.0.1", "::192.0.2.1", "::192.0.2.1%2", "::", "::2"):
+            self.ask(edge, 1, (host, 9))
+        self.assertEqual(([], []), (self.core.asked, self.answers()))
+        self.assertEqual({Event.IMPOSSIBLE_SOURCE: 5}, self.counted())
+        self.ask(edge, 2, ("::1", 9))
+        self.ask(edge, 3, ("::ffff:127.0.0.1", 9))
+        self.assertEqual([2, 3], [number for number, _to in self.answers()])
+
     def test_garbage(self) -> None:
         """It is counted and neither answered nor logged, however long it is."""
         edge = self.listen()

@@ -14,6 +14,7 @@ from rdserver.wire.address import (
     encode_address,
     is_loopback,
     same_host,
+    source_host,
     v4_normalise,
 )
 from tests.vectors import VECTORS
@@ -152,6 +153,16 @@ class TextTests(SynchronousTestCase):
         for packed in (bytes(15) + b"\x01", bytes(16), bytes(10) + b"\xff\xff\x7f\0\0\1"):
             once = v4_normalise(str(IPv6Address(packed)))
             self.assertEqual(once, v4_normalise(once))
+
+    def test_source_host(self) -> None:
+        """Where nobody can be is None; that mapped addresses are IPv4 is all the rest."""
+        for host in ("::", "::2", "::7f00:1", "::127.0.0.1", "::192.0.2.1%2", "::ffff"):
+            self.assertIsNone(source_host(host), host)
+        table = {"::ffff:127.0.0.1": "127.0.0.1", "::ffff:0.0.0.1": "0.0.0.1"}
+        for host in ("192.0.2.1", "::1", "2001:db8::1", "fe80::1%2", "::ffff:0:1.2.3.4"):
+            table[host] = host
+        for host, expected in table.items():
+            self.assertEqual(expected, source_host(host), host)
 
     def test_is_loopback(self) -> None:
         """All of 127.0.0.0/8 and ::1 are this machine; neighbours are not."""
