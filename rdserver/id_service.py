@@ -32,6 +32,7 @@ from rdserver.storage.thread import StoreThread
 from rdserver.sweeper import Sweeper
 from rdserver.transports import quick_port
 from rdserver.transports.admission import Admission
+from rdserver.transports.conversation import Door
 from rdserver.transports.listeners import (
     HEARTBEAT_BYTES,
     UDP_BUFFER_BYTES,
@@ -43,7 +44,7 @@ from rdserver.transports.outlet import Outlet
 from rdserver.transports.quick_port import QuickPort
 from rdserver.transports.relay_health import TIMEOUT_S, RelayHealth
 from rdserver.transports.self_test import SelfTest
-from rdserver.transports.tcp import Door, RendezvousFactory
+from rdserver.transports.tcp import RendezvousFactory
 from rdserver.transports.udp import RendezvousDatagrams
 from rdserver.transports.udp_batch import BatchPort, takes_batches
 from rdserver.wire.address import is_loopback

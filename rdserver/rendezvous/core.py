@@ -63,6 +63,7 @@ class Rendezvous:
         self._datagrams = _datagram_table(decisions)
         self._main = _main_table(decisions)
         self._nat = _nat_table(decisions)
+        self._websocket = _websocket_table(decisions)
 
     def datagram(self, message: pb.RendezvousMessage, origin: Address) -> Outcome:
         """Decide on one datagram to UDP P."""
@@ -72,6 +73,10 @@ class Rendezvous:
     def main_frame(self, message: pb.RendezvousMessage, stream: Stream) -> Outcome:
         """Decide on one frame on TCP P."""
         return _frame(self._main, message, stream)
+
+    def websocket_message(self, message: pb.RendezvousMessage, stream: Stream) -> Outcome:
+        """Decide on one message on WebSocket P+2."""
+        return _frame(self._websocket, message, stream)
 
     def nat_frame(self, message: pb.RendezvousMessage, stream: Stream) -> Outcome:
         """Decide on the only frame of a connection to TCP P-1."""
@@ -118,6 +123,12 @@ def _nat_table(decisions: Decisions) -> dict[str, FrameDecision]:
         "test_nat_request": decisions.nat_test.on_nat_port,
         "online_request": decisions.online.on_nat_port,
     }
+
+
+def _websocket_table(decisions: Decisions) -> dict[str, FrameDecision]:
+    # In WebSocket mode a client has no other port: its online query comes here too
+    # (protocol.md sections 1.4 and 7.11).
+    return {**_main_table(decisions), "online_request": decisions.online.on_nat_port}
 
 
 def _not_supported(_message: pb.RendezvousMessage, stream: Stream) -> Effects:

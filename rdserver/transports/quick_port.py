@@ -26,8 +26,9 @@ from rdserver.notices import Notices
 from rdserver.rendezvous.effects import Answer, Stream
 from rdserver.rendezvous.events import Event
 from rdserver.transports.admission import Admission
+from rdserver.transports.conversation import FRAME_S, Door
 from rdserver.transports.relay_deadlines import Deadlines
-from rdserver.transports.tcp import FRAME_S, Door, RendezvousFactory, RendezvousStream
+from rdserver.transports.tcp import RendezvousFactory, RendezvousStream
 from rdserver.wire import pb
 from rdserver.wire.address import Address
 from rdserver.wire.framing import encode_frame, sole_frame

@@ -26,6 +26,7 @@ from zope.interface import implementer
 
 from rdserver.transports.admission import Admission
 from rdserver.wire.address import Address
+from rdserver.wire.websocket import GOING_AWAY
 
 UPGRADE_S = 10.0
 """Time from the connection to the end of the upgrade (protocol.md statement 23)."""
@@ -151,6 +152,10 @@ class GuardedWebSocket(WebSocketServerProtocol, TimeoutMixin):
             self.sendCloseFrame(code)
         elif self.state == self.STATE_CONNECTING:
             self.abort()
+
+    def stop(self) -> None:
+        """The server stops."""
+        self.finish(GOING_AWAY)
 
     def abort(self) -> None:
         """Close now, whatever is not out yet."""

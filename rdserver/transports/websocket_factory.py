@@ -9,7 +9,6 @@ from autobahn.twisted.websocket import WebSocketServerFactory
 
 from rdserver.transports.websocket import Environment, GuardedWebSocket, Silence
 from rdserver.wire.address import Address, source_host
-from rdserver.wire.websocket import GOING_AWAY
 
 
 class GuardedFactory(WebSocketServerFactory):
@@ -63,7 +62,7 @@ class GuardedFactory(WebSocketServerFactory):
     def close_all(self) -> None:
         """Tell every connection that the server stops."""
         for connection in list(self._connections):
-            connection.finish(GOING_AWAY)
+            connection.stop()
 
     def abort_all(self) -> None:
         """Cut every connection that is still there."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from rdserver.transports.admission import Admission
+from rdserver.transports.conversation import Door
 from rdserver.transports.outlet import Outlet
-from rdserver.transports.tcp import Door, RendezvousFactory
+from rdserver.transports.tcp import RendezvousFactory
 from rdserver.wire import pb
 from rdserver.wire.framing import FrameDecoder, encode_frame
 from tests.fakes import FakeTCP

@@ -22,9 +22,10 @@ from rdserver.rendezvous.events import Event
 from rdserver.rendezvous.routing import Relays
 from rdserver.settings.config import Config
 from rdserver.transports.admission import Admission
+from rdserver.transports.conversation import CLOSING_S, Door
 from rdserver.transports.outlet import Outlet
 from rdserver.transports.relay_health import RelayHealth
-from rdserver.transports.tcp import CLOSING_S, Door, RendezvousFactory
+from rdserver.transports.tcp import RendezvousFactory
 from tests.transports.edge import Message, answer_to, frame
 
 REACTOR: Any = reactor

@@ -15,6 +15,7 @@ from rdserver.rendezvous.effects import Close, Effects, Outcome
 from rdserver.rendezvous.events import Event
 from rdserver.transports import quick_port
 from rdserver.transports.admission import Admission
+from rdserver.transports.conversation import FRAME_S
 from rdserver.transports.quick_port import (
     ACCEPTS,
     EVENTS,
@@ -23,7 +24,7 @@ from rdserver.transports.quick_port import (
     TURN_S,
     QuickPort,
 )
-from rdserver.transports.tcp import FRAME_S, RendezvousFactory, RendezvousStream
+from rdserver.transports.tcp import RendezvousFactory, RendezvousStream
 from rdserver.wire.framing import encode_frame
 from tests.transports.edge import Message, frame
 from tests.transports.port_case import (

@@ -11,14 +11,8 @@ from twisted.logger import formatEvent
 from rdserver.rendezvous.effects import Answer, Close, Effects
 from rdserver.rendezvous.events import Event
 from rdserver.transports.admission import Admission
-from rdserver.transports.tcp import (
-    CLOSING_S,
-    FRAME_S,
-    LIFE_S,
-    MAX_FRAMES,
-    Door,
-    RendezvousFactory,
-)
+from rdserver.transports.conversation import CLOSING_S, FRAME_S, LIFE_S, MAX_FRAMES, Door
+from rdserver.transports.tcp import RendezvousFactory
 from rdserver.wire import pb
 from rdserver.wire.address import Address
 from rdserver.wire.framing import FrameDecoder, encode_frame
