@@ -20,9 +20,11 @@ from twisted.logger import Logger
 from rdserver.admin.console import ID_SOCKET, Console
 from rdserver.admin.port import ConsoleFactory, SniffingFactory
 from rdserver.admin.unix import UnixPort
+from rdserver.front import Front
 from rdserver.id_rooms import Choices, IdRooms, Surroundings
 from rdserver.keys import ServerKey, load_server_key
 from rdserver.notices import Notices
+from rdserver.rendezvous.core import Rendezvous
 from rdserver.rendezvous.events import Event
 from rdserver.rendezvous.identity import Identity
 from rdserver.rendezvous.routing import Lan
@@ -31,8 +33,7 @@ from rdserver.storage.sqlite import database_path, open_database
 from rdserver.storage.thread import StoreThread
 from rdserver.sweeper import Sweeper
 from rdserver.transports import quick_port
-from rdserver.transports.admission import Admission
-from rdserver.transports.conversation import Door
+from rdserver.transports.conversation import Company, Door
 from rdserver.transports.listeners import (
     HEARTBEAT_BYTES,
     UDP_BUFFER_BYTES,
@@ -43,15 +44,19 @@ from rdserver.transports.local import primary_address
 from rdserver.transports.outlet import Outlet
 from rdserver.transports.quick_port import QuickPort
 from rdserver.transports.relay_health import TIMEOUT_S, RelayHealth
+from rdserver.transports.rendezvous_ws import rendezvous_websockets
 from rdserver.transports.self_test import SelfTest
 from rdserver.transports.tcp import RendezvousFactory
 from rdserver.transports.udp import RendezvousDatagrams
 from rdserver.transports.udp_batch import BatchPort, takes_batches
+from rdserver.transports.websocket_factory import GuardedFactory
 from rdserver.wire.address import is_loopback
 
 MAX_FRAME_BYTES = 64 * 1024
 MAX_NAT_FRAME_BYTES = 256 * 1024
 """Online queries come there, with some thousand ids (protocol.md 3.18 no. 1)."""
+
+_PURPOSE = "RustDesk clients connect here by WebSocket; there is nothing to see."
 
 _SWEEP_S = 30.0
 _FLUSH_S = 0.2
@@ -68,26 +73,34 @@ class IdServer(MultiService):
     :param config: the role must not be ``relay``.
     :param reactor: the reactor that runs.
     :param announce: told each relay session's uuid before the peers are.
+    :param front: what stands before the TCP ports.
+    :ivar websockets: the factory of connections by WebSocket; None before the start.
     """
 
     _log = Logger()
 
     def __init__(
-        self, config: Config, reactor: Any, announce: Callable[[str], None]
+        self,
+        config: Config,
+        reactor: Any,
+        announce: Callable[[str], None],
+        front: Front | None = None,
     ) -> None:
         super().__init__()
+        self._front = front or Front(config, reactor)
         self._config = config
         self._reactor = reactor
         self._announce = announce
         self._notices = Notices(self._log, Event, time.monotonic)
         self._outlet = Outlet(self._notices)
-        nat, main, _websocket = config.id_ports
+        nat, main, websocket = config.id_ports
         self._listeners = Listeners(
             config.bind,
             [
                 Wanted(nat, socket.SOCK_STREAM, "NAT test"),
                 Wanted(main, socket.SOCK_STREAM, "ID server"),
                 Wanted(main, socket.SOCK_DGRAM, "ID server"),
+                Wanted(websocket, socket.SOCK_STREAM, "ID server, WebSocket"),
             ],
             reactor,
         )
@@ -95,6 +108,7 @@ class IdServer(MultiService):
         self._store: StoreThread | None = None
         self._takes_batches = False
         self.key: ServerKey | None = None
+        self.websockets: GuardedFactory | None = None
 
     def privilegedStartService(self) -> None:
         """
@@ -113,6 +127,7 @@ class IdServer(MultiService):
             data folder, or udp-path asks for what this system does not have.
         :raises StorageError: the database cannot be used.
         """
+        self._front.load()
         self._listeners.bind_all()
         self._takes_batches = takes_batches(self._config.udp_path)
         self._console_port.listen()  # first, for it tells whether the folder is taken
@@ -162,13 +177,14 @@ class IdServer(MultiService):
         return attempt.addCallback(lambda protocol: protocol.transport.loseConnection())
 
     def _open_ports(self, rooms: IdRooms) -> None:
-        nat, main, _websocket = self._config.id_ports
+        nat, main, websocket = self._config.id_ports
         core = rooms.core
         self._accept(main, Door(core.main_frame, core.stream_closed, MAX_FRAME_BYTES))
         console = ConsoleFactory(Console(rooms.commands), self._reactor)
         self._console_port.open(console)
         nat_door = Door(core.nat_frame, core.stream_closed, MAX_NAT_FRAME_BYTES)
         self._accept(nat, nat_door, console if self._config.tcp_console else None)
+        self._accept_websockets(websocket, core)
         self._tell_buffer(self._open_udp(main, rooms))
 
     def _tell_buffer(self, granted: int) -> None:
@@ -207,10 +223,18 @@ class IdServer(MultiService):
 
         return self._listeners.open_udp_by(adopt, port, size)
 
-    def _accept(self, port: int, door: Door, console: ConsoleFactory | None = None) -> None:
-        admission = Admission(
-            self._config.max_connections, self._config.connections_per_address
+    def _accept_websockets(self, port: int, core: Rendezvous) -> None:
+        door = Door(core.websocket_message, core.stream_closed, MAX_FRAME_BYTES)
+        company = Company(
+            door=door, outlet=self._outlet, now=time.monotonic, notices=self._notices
         )
+        admission = self._front.admission(is_http=True)
+        environment = self._front.environment(_PURPOSE, admission)
+        self.websockets = rendezvous_websockets(company, environment)
+        self._listeners.open_tcp(port, self._front.web(self.websockets, admission))
+
+    def _accept(self, port: int, door: Door, console: ConsoleFactory | None = None) -> None:
+        admission = self._front.admission()
         factory = RendezvousFactory(
             door=door,
             outlet=self._outlet,
@@ -222,6 +246,8 @@ class IdServer(MultiService):
         if console is not None:
             sniffing = SniffingFactory(console, factory, is_loopback, self._reactor)
             self._listeners.open_tcp(port, sniffing)
+        elif self._front.names_clients:
+            self._listeners.open_tcp(port, self._front.plain(factory, admission))
         elif quick_port.AVAILABLE:
             quick = partial(
                 QuickPort,
@@ -239,12 +265,16 @@ class IdServer(MultiService):
     async def _stop(self) -> None:
         self._console_port.close()
         await self._listeners.close()
+        if self.websockets is not None:
+            self.websockets.close_all()
         for stream in self._outlet.open_streams():
             stream.finish()
         if self._outlet.open_streams():
             await deferLater(self._reactor, _FLUSH_S, lambda: None)
         for stream in self._outlet.open_streams():
             stream.abort()
+        if self.websockets is not None:
+            self.websockets.abort_all()
         if self.running:
             self._log.info("ID server stops")
             await maybeDeferred(super().stopService)

@@ -19,26 +19,32 @@ from rdserver.admin.port import ConsoleFactory, SniffingFactory
 from rdserver.admin.relay_commands import relay_commands
 from rdserver.admin.unix import UnixPort
 from rdserver.errors import ConfigError
+from rdserver.front import Front
 from rdserver.keys import load_relay_key
 from rdserver.relay.admission import RelayAuth
 from rdserver.relay.core import Relay
 from rdserver.relay.limits import Limits
 from rdserver.relay.lists import AddressList
+from rdserver.relay.messages import Messages
 from rdserver.relay.tickets import Tickets
 from rdserver.settings.config import Config
 from rdserver.sweeper import Sweeper
-from rdserver.transports.admission import Admission
 from rdserver.transports.listeners import Listeners, Wanted
 from rdserver.transports.relay_connection import RelayConnection
 from rdserver.transports.relay_copy import CopyPath
 from rdserver.transports.relay_pacer import Pacer
 from rdserver.transports.relay_path import DataPath
 from rdserver.transports.relay_tcp import RelayFactory
+from rdserver.transports.relay_ws import relay_websockets
 from rdserver.transports.splice_check import can_splice
+from rdserver.transports.websocket_factory import GuardedFactory
 from rdserver.wire.address import is_loopback
+from rdserver.wire.masking import best_unmask
 
 BLACKLIST_FILE = "blacklist.txt"
 BLOCKLIST_FILE = "blocklist.txt"
+
+_PURPOSE = "RustDesk clients connect here by WebSocket; there is nothing to see."
 
 _SWEEP_S = 1.0
 
@@ -53,6 +59,8 @@ class RelayServer(MultiService):
     :param key: returns the ID server's required key, where that is in this process and
         has started before; None where the relay is on its own.
     :param sleep: blocks while the key's file is waited for; nothing is served yet.
+    :param front: what stands before the TCP ports.
+    :ivar websockets: the factory of connections by WebSocket; None before the start.
     """
 
     _log = Logger()
@@ -64,19 +72,27 @@ class RelayServer(MultiService):
         tickets: Tickets,
         key: Callable[[], str] | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        *,
+        front: Front | None = None,
     ) -> None:
         super().__init__()
+        self._front = front or Front(config, reactor)
         self._config = config
         self._reactor = reactor
         self._tickets = tickets
         self._key = key
         self._sleep = sleep
         self._data_dir = Path(config.data_dir)
-        wanted = Wanted(config.relay_port, socket.SOCK_STREAM, "relay")
-        self._listeners = Listeners(config.bind, [wanted], reactor)
+        main, websocket = config.relay_ports
+        wanted = [
+            Wanted(main, socket.SOCK_STREAM, "relay"),
+            Wanted(websocket, socket.SOCK_STREAM, "relay, WebSocket"),
+        ]
+        self._listeners = Listeners(config.bind, wanted, reactor)
         self._console_port = UnixPort(self._data_dir / RELAY_SOCKET, reactor)
         self._factory: RelayFactory | None = None
         self._path: DataPath | None = None
+        self.websockets: GuardedFactory | None = None
 
     def privilegedStartService(self) -> None:
         """
@@ -93,6 +109,7 @@ class RelayServer(MultiService):
 
         :raises ConfigError: there is no key, or a list cannot be read.
         """
+        self._front.load()
         self._listeners.bind_all()
         self._console_port.listen()
         relay = self._furnish(self._load_key())
@@ -135,7 +152,7 @@ class RelayServer(MultiService):
 
     def _open_ports(self, relay: Relay[RelayConnection]) -> None:
         config = self._config
-        admission = Admission(config.max_connections, config.connections_per_address)
+        admission = self._front.admission()
         self._path = self._data_path(relay)
         self._factory = RelayFactory(relay, admission, self._reactor, self._path)
         console = ConsoleFactory(Console(relay_commands(relay)), self._reactor)
@@ -143,27 +160,52 @@ class RelayServer(MultiService):
         factory: Factory = self._factory
         if config.tcp_console:
             factory = SniffingFactory(console, factory, is_loopback, self._reactor)
+        factory = self._front.plain(factory, admission)
         self._listeners.open_tcp(config.relay_port, factory)
+        self._accept_websockets(self._factory)
+
+    def _accept_websockets(self, relay: RelayFactory) -> None:
+        admission = self._front.admission(is_http=True)
+        environment = self._front.environment(_PURPOSE, admission)
+        self.websockets = relay_websockets(relay, environment)
+        _main, port = self._config.relay_ports
+        self._listeners.open_tcp(port, self._front.web(self.websockets, admission))
 
     def _data_path(self, relay: Relay[RelayConnection]) -> DataPath:
         wanted = self._config.relay_path
         pacer = Pacer(relay.total, self._reactor, relay.now)
+        messages = self._messages()
         if wanted == "copy":
-            return CopyPath(pacer, relay.finish)
+            return CopyPath(pacer, relay.finish, messages)
         if can_splice():
             # Its very import needs what this system has and others have not.
             from rdserver.transports.relay_splice import SplicePath
 
-            return SplicePath(self._reactor, pacer, relay.finish, relay.now)
+            return SplicePath(
+                self._reactor, pacer, relay.finish, relay.now, messages=messages
+            )
         if wanted == "splice":
             raise ConfigError("relay-path: this system cannot splice; use auto or copy")
-        return CopyPath(pacer, relay.finish)
+        return CopyPath(pacer, relay.finish, messages)
+
+    def _messages(self) -> Messages:
+        unmask, is_compiled = best_unmask()
+        if not is_compiled:
+            self._log.warn(
+                "sessions by WebSocket are slow without the library websockets (Debian's "
+                "python3-websockets)"
+            )
+        return Messages(unmask=unmask)
 
     async def _stop(self) -> None:
         self._console_port.close()
         await self._listeners.close()
+        if self.websockets is not None:
+            self.websockets.close_all()
         if self._factory is not None:
             await self._factory.close_all()
+        if self.websockets is not None:
+            self.websockets.abort_all()
         if self._path is not None:
             self._path.close()
         if self.running:

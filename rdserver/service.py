@@ -16,12 +16,14 @@ from twisted.logger import ILogObserver, Logger
 
 from rdserver import __version__, log
 from rdserver.errors import ConfigError, StorageError
+from rdserver.front import Front
 from rdserver.id_service import IdServer
 from rdserver.relay.tickets import Tickets
 from rdserver.relay_service import RelayServer
 from rdserver.settings.config import Config
 from rdserver.settings.options import ProgramOptions
 from rdserver.transports.local import primary_address
+from rdserver.web_service import ID_PATH, RELAY_PATH, WebServer
 from rdserver.wire.address import Address
 
 # After each system call of ours the storage thread may be at work, and keep it for so
@@ -37,6 +39,7 @@ class Server(MultiService):
     one sentence, which makes ``twistd`` exit with status 1.
 
     :ivar id_server: None where the role is ``relay``.
+    :ivar relay: None where the role is ``id``.
     """
 
     _log = Logger()
@@ -46,14 +49,27 @@ class Server(MultiService):
         self._options = options
         self._config = options.config
         self.id_server: IdServer | None = None
+        self.relay: RelayServer | None = None
         tickets = Tickets(time.monotonic)
+        front = Front(self._config, reactor)
         if self._config.role != "relay":
-            self.id_server = IdServer(self._config, reactor, tickets.announce)
+            self.id_server = IdServer(self._config, reactor, tickets.announce, front)
             self.id_server.setServiceParent(self)
         if self._config.role != "id":
             key = None if self.id_server is None else self._required_key
-            relay = RelayServer(self._config, reactor, tickets, key)
-            relay.setServiceParent(self)
+            self.relay = RelayServer(self._config, reactor, tickets, key, front=front)
+            self.relay.setServiceParent(self)
+        self._web = WebServer(self._config, reactor, front, self._routes)
+        self._web.setServiceParent(self)
+
+    def _routes(self) -> dict[str, Any]:
+        """Return what there is for WebSocket, by path."""
+        routes: dict[str, Any] = {}
+        if self.id_server is not None:
+            routes[ID_PATH] = self.id_server.websockets
+        if self.relay is not None:
+            routes[RELAY_PATH] = self.relay.websockets
+        return routes
 
     def setServiceParent(self, parent: Any) -> None:
         """Under twistd the parent is the application, which says how to log."""
@@ -97,13 +113,22 @@ class Server(MultiService):
         data_dir = Path(config.data_dir).resolve()
         yield f"rustdesk-server {__version__} is ready, data in {data_dir}"
         if self.id_server is not None:
-            nat, main, _websocket = config.id_ports
-            yield f"ID server listens on {nat}/tcp, {main}/tcp and {main}/udp"
+            nat, main, websocket = config.id_ports
+            yield (
+                f"ID server listens on {nat}/tcp, {main}/tcp and {main}/udp, and on "
+                f"{websocket}/tcp for WebSocket"
+            )
             yield f"enter in each client: ID server {_shown(host, main, 21116)}"
         if config.role != "id":
-            port = config.relay_port
-            yield f"relay listens on {port}/tcp, relay-auth {config.relay_auth}"
+            port, websocket = config.relay_ports
+            yield (
+                f"relay listens on {port}/tcp, and on {websocket}/tcp for WebSocket, "
+                f"relay-auth {config.relay_auth}"
+            )
             yield f"enter in each client: relay server {_shown(host, port, 21117)}"
+        if self._web.port:
+            paths = " and ".join(self._routes())
+            yield f"everything over TLS on {self._web.port}/tcp: {paths}"
         if self.id_server is not None:
             yield f"enter in each client: key {self._key_to_enter()}"
 

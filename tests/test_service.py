@@ -41,7 +41,7 @@ class ServiceCase(SynchronousTestCase):
 
     The sockets are real, but nobody reads them.
 
-    :ivar port: the ID server's; the one before and the next four are free too.
+    :ivar port: the ID server's; the one before and the next seven are free too.
     """
 
     def setUp(self) -> None:
@@ -49,7 +49,7 @@ class ServiceCase(SynchronousTestCase):
         self.folder = Path(tempfile.mkdtemp(prefix="rdserver-")).resolve()
         self.addCleanup(shutil.rmtree, self.folder)
         self.reactor = FakeReactor()
-        self.port = free_ports(6) + 1
+        self.port = free_ports(9) + 1
         self.sockets = open_sockets()
         self.threads = set(threading.enumerate())
         self.patch(service.resource, "setrlimit", lambda *_: None)
@@ -132,14 +132,14 @@ class LifeTests(ServiceCase):
         """As root ports are bound, and no files made."""
         server = self.make()
         server.privilegedStartService()
-        self.assertEqual((4, []), (self.sockets_opened(), self.files()))
+        self.assertEqual((6, []), (self.sockets_opened(), self.files()))
         self.stop(server)
 
     def test_all(self) -> None:
         """Both servers have their ports, keys, database and consoles."""
         server = self.make()
         self.start(server)
-        self.assertEqual(5, self.listening())  # one is the self test's
+        self.assertEqual(7, self.listening())  # one is the self test's
         consoles = {"admin-id.sock", "admin-relay.sock"}
         kept = {PUBLIC_KEY, PRIVATE_KEY, DATABASE}
         self.assertEqual(consoles | kept, (consoles | kept) & set(self.files()))
@@ -165,7 +165,7 @@ class LifeTests(ServiceCase):
         """The ID server alone opens nothing of the relay's."""
         server = self.make("--role", "id")
         self.start(server)
-        self.assertEqual(4, self.listening())
+        self.assertEqual(5, self.listening())
         self.assertNotIn("admin-relay.sock", self.files())
         self.stop(server)
 
@@ -174,7 +174,7 @@ class LifeTests(ServiceCase):
         server = self.make("--role", "relay", "--relay-auth", "open")
         self.start(server)
         self.assertIsNone(server.id_server)
-        self.assertEqual(1, self.listening())
+        self.assertEqual(2, self.listening())
         self.assertEqual(["admin-relay.sock"], self.files())
         self.stop(server)
 
@@ -182,12 +182,12 @@ class LifeTests(ServiceCase):
         """The self test can be turned off."""
         server = self.make("--role", "id", TEST_HBBS="no")
         self.start(server)
-        self.assertEqual(3, self.listening())
+        self.assertEqual(4, self.listening())
         self.stop(server)
 
     def test_originals_programs(self) -> None:
         """``hbbs`` and ``hbbr`` are the two halves."""
-        for program, ports in ((HbbsOptions, 4), (HbbrOptions, 1)):
+        for program, ports in ((HbbsOptions, 5), (HbbrOptions, 2)):
             options = self.options("--key", "secret", program=program)
             server = Server(options, self.reactor)
             self.start(server)
@@ -207,7 +207,7 @@ class LifeTests(ServiceCase):
             server = self.make("--role", "id", "--udp-path", path)
             self.start(server)
             readers = [type(reader) for reader in self.reactor.getReaders()]
-            self.assertEqual((batches, 4), (readers.count(BatchPort), self.listening()))
+            self.assertEqual((batches, 5), (readers.count(BatchPort), self.listening()))
             self.stop(server)
 
     def test_relay_path(self) -> None:
@@ -310,6 +310,8 @@ class RefusalTests(ServiceCase):
             (self.port, "TCP", "ID server"),
             (self.port, "UDP", "ID server"),
             (self.port + 1, "TCP", "relay"),
+            (self.port + 2, "TCP", "ID server, WebSocket"),
+            (self.port + 3, "TCP", "relay, WebSocket"),
         ):
             with occupied(kind, "127.0.0.1", port):
                 self.sockets = open_sockets()
@@ -325,7 +327,7 @@ class RefusalTests(ServiceCase):
         second = self.make("--role", "id")
         error = self.assertRaises(ConfigError, self.start, second)
         self.assertIn("is already taken: another server is running on it", str(error))
-        self.port += 3
+        self.port += 5
         third = self.make("--role", "id")
         error = self.assertRaises(ConfigError, self.start, third)
         self.assertIn("another server is running in this data folder", str(error))
@@ -428,9 +430,11 @@ class HelloTests(ServiceCase):
         lines = self.lines()
         key = (self.folder / PUBLIC_KEY).read_text()
         for line in (
-            f"ID server listens on {port - 1}/tcp, {port}/tcp and {port}/udp",
+            f"ID server listens on {port - 1}/tcp, {port}/tcp and {port}/udp, and on "
+            f"{port + 2}/tcp for WebSocket",
             f"enter in each client: ID server 127.0.0.1:{port}",
-            f"relay listens on {port + 1}/tcp, relay-auth ticket",
+            f"relay listens on {port + 1}/tcp, and on {port + 3}/tcp for WebSocket, "
+            "relay-auth ticket",
             f"enter in each client: relay server 127.0.0.1:{port + 1}",
             f"enter in each client: key {key}",
         ):

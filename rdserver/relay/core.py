@@ -147,6 +147,16 @@ class Relay(Generic[Leg]):
                 reason, "relay connection from {remote} refused: {reason}", remote=address
             )
 
+    def refuse_foreign(self, address: Address, what: str) -> None:
+        """Count a connection that began with *what*, and say where that belongs."""
+        self.notices.warn(
+            Refusal.FOREIGN,
+            "{what} from {remote} on the relay's plain port: browsers and clients that use "
+            "WebSocket belong on relay-port+2, or with tls-cert on https-port",
+            what=what,
+            remote=address,
+        )
+
     def join(self, leg: Leg, message: pb.RendezvousMessage) -> Match[Leg] | Wait:
         """
         Let *leg*, whose first frame was *message*, into its session.

@@ -13,6 +13,8 @@ class Refusal(StrEnum):
     IMPOSSIBLE_SOURCE = "from an address that nobody has"
     BLOCKED = "blocklist"
     TOO_MANY_CONNECTIONS = "too many connections"
+    FOREIGN = "another protocol"
+    PROXY_REFUSED = "proxy refused"
     NO_FIRST_FRAME = "no first frame in time"
     FRAME_TOO_LONG = "first frame too long"
     NOT_A_REQUEST = "not a RequestRelay"

@@ -23,6 +23,8 @@ class Event(StrEnum):
     IMPOSSIBLE_SOURCE = "from an address that nobody has"
     UNSENT = "not sent"
     CONNECTION_REFUSED = "connection refused"
+    FOREIGN = "another protocol"
+    PROXY_REFUSED = "proxy refused"
     BUG = "bug"
 
 

@@ -68,6 +68,15 @@ def check_tls(tls_cert: str, tls_key: str, https_port: int | None) -> None:
         raise ConfigError("https-port needs a certificate: give tls-cert and tls-key")
 
 
+def check_console(tcp_console: bool, proxy_protocol: bool) -> None:
+    """Refuse consoles for whoever a proxy says is local: its own machine, perhaps."""
+    if tcp_console and proxy_protocol:
+        raise ConfigError(
+            "tcp-console would trust what proxies say with proxy-protocol: use the "
+            "consoles' sockets in the data folder instead"
+        )
+
+
 def check_relay_auth(role: str, relay_auth: str, key: str | None) -> None:
     """Refuse a way of choosing the relay's users that cannot work with the rest."""
     if role == "relay" and relay_auth == "ticket":

@@ -338,6 +338,7 @@ class Config:
 
     def __attrs_post_init__(self) -> None:
         agreement.check_tls(self.tls_cert, self.tls_key, self.https_port)
+        agreement.check_console(self.tcp_console, self.proxy_protocol)
         unified = self.https_port or 0
         agreement.check_ports(self.role, self.port, self.relay_port, unified)
         agreement.check_relay_auth(self.role, self.relay_auth, self.key)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from rdserver.wire.address import address_bucket
 
 
@@ -11,10 +13,15 @@ class Admission:
 
     :param total: connections at the same time from everybody.
     :param per_address: from one IPv4 address or IPv6 /64.
+    :param exempt: proxies, of which one address may have any number of the total: whoever
+        learns for whom a connection is lets its proxy leave, and that one enter.
     :ivar refused: connections not let in, since the start.
     """
 
-    def __init__(self, total: int, per_address: int) -> None:
+    def __init__(
+        self, total: int, per_address: int, exempt: Container[str] = ()
+    ) -> None:
+        self._exempt = exempt
         self._total = total
         self._per_address = per_address
         self._open: dict[str, int] = {}
@@ -25,7 +32,8 @@ class Admission:
         """Count a connection from the normalised *host* in, unless it is one too many."""
         bucket = address_bucket(host)
         here = self._open.get(bucket, 0)
-        if here >= self._per_address or self._count >= self._total:
+        is_one_too_many = here >= self._per_address and host not in self._exempt
+        if is_one_too_many or self._count >= self._total:
             self.refused += 1
             return False
         self._open[bucket] = here + 1

@@ -14,7 +14,9 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 
+from rdserver.transports.admission import Admission
 from rdserver.transports.handover import hand_over
+from rdserver.wire.address import v4_normalise
 
 REQUEST_S = 10.0
 """Time for the first line to come."""
@@ -23,21 +25,15 @@ MAX_LINE_BYTES = 2048
 
 
 class HttpRouter(Protocol, TimeoutMixin):
-    """
-    One connection until its first line is there.
-
-    :param choose: returns the factory for a path, without the query.
-    """
+    """One connection until its first line is there."""
 
     transport: Any  # the reactor's, or what lies over it
 
-    def __init__(
-        self, address: Any, choose: Callable[[str], Any], clock: IReactorTime
-    ) -> None:
+    def __init__(self, address: Any, router: HttpRouterFactory) -> None:
         self._address = address
-        self._choose = choose
-        self._clock = clock
+        self._router = router
         self._received = b""
+        self._is_here = True
 
     def connectionMade(self) -> None:
         self.setTimeout(REQUEST_S)
@@ -46,12 +42,13 @@ class HttpRouter(Protocol, TimeoutMixin):
         self._received += data
         line, end, _ = self._received.partition(b"\n")
         if end:
-            self._become(self._choose(_path(line)))
+            self._become(self._router.choose(_path(line)))
         elif len(line) > MAX_LINE_BYTES:
             self.timeoutConnection()
 
     def _become(self, factory: Any) -> None:
         self.setTimeout(None)
+        self._leave()
         protocol = factory.buildProtocol(self._address)
         if protocol is None:
             self._abort()
@@ -67,10 +64,16 @@ class HttpRouter(Protocol, TimeoutMixin):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.setTimeout(None)
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._is_here:
+            self._is_here = False
+            self._router.admission.leave(v4_normalise(self._address.host))
 
     def callLater(self, period: float, func: Callable[[], None]) -> IDelayedCall:
         """TimeoutMixin would take the global reactor; use the clock we were given."""
-        return self._clock.callLater(period, func)
+        return self._router.clock.callLater(period, func)
 
 
 class HttpRouterFactory(Factory):
@@ -79,19 +82,31 @@ class HttpRouterFactory(Factory):
 
     :param routes: a factory for each path.
     :param pages: the factory for all others.
+    :param admission: how many may be without a line; the others may share it, as a
+        connection has left before they are asked.
     """
 
     noisy = False
 
-    def __init__(self, routes: Mapping[str, Any], pages: Any, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        routes: Mapping[str, Any],
+        pages: Any,
+        clock: IReactorTime,
+        admission: Admission,
+    ) -> None:
         self._routes = dict(routes)
         self._pages = pages
-        self._clock = clock
+        self.clock = clock
+        self.admission = admission
 
-    def buildProtocol(self, addr: Any) -> HttpRouter:
-        return HttpRouter(addr, self._choose, self._clock)
+    def buildProtocol(self, addr: Any) -> HttpRouter | None:
+        if not self.admission.enter(v4_normalise(addr.host)):
+            return None
+        return HttpRouter(addr, self)
 
-    def _choose(self, path: str) -> Any:
+    def choose(self, path: str) -> Any:
+        """Return the factory for a path."""
         return self._routes.get(path, self._pages)
 
 

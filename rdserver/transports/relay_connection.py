@@ -28,6 +28,7 @@ from rdserver.transports.relay_path import DataPath, Detached
 from rdserver.transports.unsent import unsent_bytes
 from rdserver.wire import pb
 from rdserver.wire.address import Address
+from rdserver.wire.foreign import foreign
 from rdserver.wire.framing import FrameDecoder
 from rdserver.wire.websocket import NORMAL, REFUSED, CloseWatch, close_frame
 
@@ -82,7 +83,7 @@ class RelayConnection(Protocol):
         self._decoder = FrameDecoder(FIRST_FRAME_BYTES)
         self._early = bytearray()
         self._closing = CloseWatch() if is_websocket else None
-        self._received: Callable[[bytes], None] = self._receive_first_frame
+        self._received: Callable[[bytes], None] = self._receive_first_bytes
         self._ended: Callable[[], None] = self.drop
         self.ending = False
         self._gone = self._read_closed = self._write_closed = False
@@ -95,6 +96,15 @@ class RelayConnection(Protocol):
     def dataReceived(self, data: bytes) -> None:
         """What bytes mean depends on the state, so the state is who receives them."""
         self._received(data)
+
+    def _receive_first_bytes(self, data: bytes) -> None:
+        what = foreign(data)
+        if what:
+            self._shared.relay.refuse_foreign(self.address, what)
+            self.drop()
+            return
+        self._received = self._receive_first_frame
+        self._receive_first_frame(data)
 
     def _receive_first_frame(self, data: bytes) -> None:
         try:

@@ -8,7 +8,8 @@ from rdserver.relay.limits import FIRST_FRAME_BYTES, FIRST_FRAME_S
 from rdserver.relay.refusals import Refusal
 from rdserver.transports.handover import hand_over
 from rdserver.transports.relay_tcp import RelayFactory
-from rdserver.transports.websocket import Environment, GuardedWebSocket
+from rdserver.transports.websocket import GuardedWebSocket
+from rdserver.transports.websocket_environment import Environment
 from rdserver.transports.websocket_factory import GuardedFactory
 from rdserver.wire.address import Address
 from rdserver.wire.websocket import NORMAL, REFUSED

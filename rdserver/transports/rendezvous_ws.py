@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from functools import partial
 
 from rdserver.transports.conversation import Company, Conversation
-from rdserver.transports.websocket import Environment, GuardedWebSocket
+from rdserver.transports.websocket import GuardedWebSocket
+from rdserver.transports.websocket_environment import Environment
 from rdserver.transports.websocket_factory import GuardedFactory
 from rdserver.wire.address import Address
 from rdserver.wire.websocket import GOING_AWAY, NORMAL

@@ -22,6 +22,7 @@ from rdserver.transports.admission import Admission
 from rdserver.transports.conversation import FRAME_S, Company, Conversation, Door
 from rdserver.transports.outlet import Outlet
 from rdserver.wire.address import Address, source_host
+from rdserver.wire.foreign import foreign
 from rdserver.wire.framing import FrameDecoder, encode_frame
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class RendezvousStream(Protocol, TimeoutMixin):
         self._company = company
         self._clock = clock
         self._decoder = FrameDecoder(company.door.max_frame_bytes)
+        self._has_spoken = False
 
     def connectionMade(self) -> None:
         self.transport.setTcpNoDelay(True)
@@ -62,10 +64,24 @@ class RendezvousStream(Protocol, TimeoutMixin):
         self.dataReceived(data)
 
     def dataReceived(self, data: bytes) -> None:
+        if not self._has_spoken:
+            self._has_spoken = True
+            self._refuse_foreign(foreign(data))
         if self._conversation.is_open:
             frames = self._decoder.feed(data)
             if self._conversation.is_listening:
                 self._conversation.take(frames)
+
+    def _refuse_foreign(self, what: str) -> None:
+        if what:
+            self._company.notices.warn(
+                Event.FOREIGN,
+                "{what} from {remote} on the ID server's plain port: browsers and clients "
+                "that use WebSocket belong on port+2, or with tls-cert on https-port",
+                what=what,
+                remote=self._address,
+            )
+            self._conversation.finish()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.setTimeout(None)

@@ -11,21 +11,20 @@ Source: RFC 6455; protocol.md section 1.4.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
-from attrs import frozen
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
-from rdserver.transports.admission import Admission
+from rdserver.transports.websocket_environment import Environment, Overflow, Silence
 from rdserver.wire.address import Address
+from rdserver.wire.foreign import foreign
 from rdserver.wire.websocket import GOING_AWAY
 
 UPGRADE_S = 10.0
@@ -45,13 +44,6 @@ def _is_origin(line: bytes) -> bool:
     return line.partition(b":")[0].strip().lower() in (b"origin", b"sec-websocket-origin")
 
 
-class Silence:
-    """A log for Autobahn: what strangers do wrong is counted elsewhere, if at all."""
-
-    def __getattr__(self, level: str) -> Callable[..., None]:
-        return lambda *_args, **_fields: None
-
-
 def guarded(method: Method) -> Method:
     """Let an exception of *method* be seen, and close the connection: it is a bug."""
 
@@ -64,42 +56,6 @@ def guarded(method: Method) -> Method:
             return None
 
     return guard  # type: ignore[return-value]  # the same, but for the guard
-
-
-@frozen(kw_only=True)
-class Environment:
-    """
-    What all WebSocket connections of one port share.
-
-    :ivar purpose: a sentence for people who come with a browser.
-    :ivar admission: how many connections there may be.
-    :ivar real_host: returns the client's host by the host that connected and the
-        request's headers, which are named in lower case.
-    :ivar report_bug: logs what should never happen.
-    """
-
-    purpose: str
-    admission: Admission
-    clock: IReactorTime
-    real_host: Callable[[str, Mapping[str, str]], str]
-    report_bug: Callable[[Failure], None]
-
-
-@implementer(IPushProducer)
-class _Overflow:
-    """Learns that a client does not read what it is sent, and cuts it."""
-
-    def __init__(self, cut: Callable[[], None]) -> None:
-        self._cut = cut
-
-    def pauseProducing(self) -> None:
-        self._cut()
-
-    def resumeProducing(self) -> None:
-        """There is room again: nothing to do."""
-
-    def stopProducing(self) -> None:
-        """The connection ends: nothing to do."""
 
 
 class GuardedWebSocket(WebSocketServerProtocol, TimeoutMixin):
@@ -120,7 +76,7 @@ class GuardedWebSocket(WebSocketServerProtocol, TimeoutMixin):
         self.address = address
         self._environment = environment
         self._head: bytes | None = b""
-        self._admitted = [address.host]
+        self._admitted = address.host
 
     # For subclasses.
 
@@ -186,7 +142,7 @@ class GuardedWebSocket(WebSocketServerProtocol, TimeoutMixin):
     def connectionMade(self) -> None:
         self.setTimeout(UPGRADE_S)
         super().connectionMade()
-        self.transport.registerProducer(_Overflow(self.abort), True)
+        self.transport.registerProducer(Overflow(self.abort), True)
 
     def dataReceived(self, data: bytes) -> None:
         if self._head is not None:
@@ -199,6 +155,10 @@ class GuardedWebSocket(WebSocketServerProtocol, TimeoutMixin):
 
     def _take_head(self, data: bytes) -> bytes:
         """Return nothing until the request's head is whole, then all for Autobahn."""
+        if foreign(data) == "TLS":
+            self._environment.refused(self.address, "TLS")
+            self.abort()
+            return b""
         head, end, rest = data.partition(b"\r\n\r\n")
         if len(head) > MAX_HEAD_BYTES:
             self.abort()
@@ -240,9 +200,10 @@ class GuardedWebSocket(WebSocketServerProtocol, TimeoutMixin):
         host = self._environment.real_host(self.address.host, request.headers)
         if host != self.address.host:
             self.address = Address(host, self.address.port)
+            self._leave()
             if not self._environment.admission.enter(host):
                 raise ConnectionDeny(_TOO_MANY, "too many connections")
-            self._admitted.append(host)
+            self._admitted = host
         if not self.is_welcome(self.address):
             raise ConnectionDeny(_FORBIDDEN, "not welcome")
 
@@ -293,6 +254,6 @@ class GuardedWebSocket(WebSocketServerProtocol, TimeoutMixin):
             self.setTimeout(CLOSING_S)
 
     def _leave(self) -> None:
-        for host in self._admitted:
-            self._environment.admission.leave(host)
-        self._admitted = []
+        if self._admitted:
+            self._environment.admission.leave(self._admitted)
+            self._admitted = ""

@@ -7,7 +7,8 @@ from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory
 
-from rdserver.transports.websocket import Environment, GuardedWebSocket, Silence
+from rdserver.transports.websocket import GuardedWebSocket
+from rdserver.transports.websocket_environment import Environment, Silence
 from rdserver.wire.address import Address, source_host
 
 

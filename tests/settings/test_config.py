@@ -213,6 +213,19 @@ class ProxyTests(SynchronousTestCase):
         self.assertFalse(config.proxy_protocol)
 
 
+class ConsoleTests(RefusalCase):
+    """Who may use the consoles."""
+
+    def test_no_console_behind_proxies(self) -> None:
+        """A console on the original's ports would be open to a proxy's own machine."""
+        self.assert_refused(
+            "tcp-console would trust what proxies say with proxy-protocol: use the "
+            "consoles' sockets in the data folder instead",
+            tcp_console=True,
+            proxy_protocol=True,
+        )
+
+
 class RelayAuthTests(RefusalCase):
     """Whom the relay serves when nobody said, and what cannot work."""
 

@@ -59,3 +59,14 @@ class AdmissionTests(SynchronousTestCase):
         for number in range(5):
             self.admission.leave(f"192.0.2.{number}")
         self.assertEqual((0, {}), (len(self.admission), self.admission._open))
+
+    def test_exempt(self) -> None:
+        """A proxy may have all there are; whom it speaks for may not."""
+        admission = Admission(4, 1, exempt={"10.0.0.1"})
+        self.assertTrue(admission.enter("10.0.0.1") and admission.enter("10.0.0.1"))
+        for expected in (True, False):
+            admission.leave("10.0.0.1")
+            self.assertEqual(expected, admission.enter("192.0.2.1"))
+        self.assertEqual((1, 1), (len(admission), admission.refused))
+        self.assertTrue(all(admission.enter("10.0.0.1") for _ in range(3)))
+        self.assertFalse(admission.enter("10.0.0.1"))

@@ -9,6 +9,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from rdserver.transports.admission import Admission
 from rdserver.transports.http_router import MAX_LINE_BYTES, REQUEST_S, HttpRouterFactory
 from tests.fakes import FakeTCP
 
@@ -45,8 +46,15 @@ class RecorderFactory(Factory):
 class HttpRouterTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
+        self.admission = Admission(10, 2)
         self.socket, self.pages = RecorderFactory(), RecorderFactory()
-        self.factory = HttpRouterFactory({"/ws/id": self.socket}, self.pages, self.clock)
+        self.factory = HttpRouterFactory(
+            {"/ws/id": self.socket}, self.pages, self.clock, self.admission
+        )
+
+    def tearDown(self) -> None:
+        """Whoever has a protocol of its own, or is gone, is not counted here."""
+        self.assertEqual(0, len(self.admission))
 
     def connect(self, *chunks: bytes) -> FakeTCP:
         client = FakeTCP("192.0.2.7")
@@ -87,6 +95,12 @@ class HttpRouterTests(SynchronousTestCase):
         self.assertFalse(client.aborted)
         self.clock.advance(1)
         self.assertTrue(client.aborted)
+
+    def test_too_many(self) -> None:
+        """An address may have so many without a line, and no more."""
+        clients = [self.connect(b"GET") for _ in range(2)]
+        self.assertIsNone(self.factory.buildProtocol(clients[0].peer))
+        self.clock.advance(REQUEST_S)
 
     def test_long_line(self) -> None:
         """A line without an end is not kept."""

@@ -162,6 +162,18 @@ class FirstFrameTests(RelayCase):
         self.assertEqual(0, self.relay.waiting)
 
 
+class ForeignTests(RelayCase):
+    """Who speaks another protocol is closed at once, and the log says where it belongs."""
+
+    def test_closed_at_once(self) -> None:
+        """TLS and HTTP are known by their first bytes."""
+        for data in (bytes.fromhex("1603010200010001fc0303"), b"GET / HTTP/1.1\r\n"):
+            client = self.connect(data)
+            self.assertFalse(client.connected)
+        self.assertEqual(2, self.relay.notices.counts[Refusal.FOREIGN])
+        self.assert_nothing_left()
+
+
 class WaitingTests(RelayCase):
     limits = Limits(waiting_per_address=2)
 

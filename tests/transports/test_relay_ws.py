@@ -8,7 +8,8 @@ from rdserver.relay.limits import FIRST_FRAME_S, PARTNER_WAIT_S
 from rdserver.relay.refusals import Refusal
 from rdserver.transports.admission import Admission
 from rdserver.transports.relay_ws import relay_websockets
-from rdserver.transports.websocket import CLOSING_S, Environment
+from rdserver.transports.websocket import CLOSING_S
+from rdserver.transports.websocket_environment import Environment
 from rdserver.wire.framing import FrameDecoder
 from tests.fakes import settle
 from tests.transports.relay_case import RelayCase, hello
@@ -26,12 +27,14 @@ class RelayUpgradeCase(RelayCase):
     def setUp(self) -> None:
         super().setUp()
         self.bugs: list[Failure] = []
+        self.foreign: list[tuple[str, str]] = []
         self.door = Admission(10, 10)
         environment = Environment(
             purpose="",
             admission=self.door,
             clock=self.clock,
             real_host=lambda host, headers: headers.get("x-real-ip", host),
+            refused=lambda address, what: self.foreign.append((address.host, what)),
             report_bug=self.bugs.append,
         )
         self.websockets = relay_websockets(self.factory, environment)

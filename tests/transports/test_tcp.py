@@ -197,6 +197,28 @@ class BadFramesTests(StreamCase):
         self.assert_bugs(ZeroDivisionError)
 
 
+class ForeignTests(StreamCase):
+    """Who speaks another protocol is told where that belongs, in the log."""
+
+    def test_closed_at_once(self) -> None:
+        """TLS and HTTP are closed at once, each with a line of the log."""
+        for data in (bytes.fromhex("1603010200010001fc0303"), b"GET / HTTP/1.1\r\n"):
+            client = self.connect()
+            self.send(client, data)
+            self.assertFalse(client.connected)
+        lines = [formatEvent(event) for event in self.logged]
+        for what, line in zip(("TLS", "HTTP"), lines, strict=True):
+            self.assertTrue(line.startswith(f"{what} from 192.0.2.1:5001 on the ID"), line)
+            self.assertIn("port+2", line)
+
+    def test_only_at_first(self) -> None:
+        """What comes behind a frame is never taken for anything else."""
+        client = self.connect()
+        self.send(client, frame(1))
+        self.send(client, encode_frame(b"GET / HTTP/1.1")[1:])
+        self.assertEqual([], self.logged)
+
+
 class DeadlineTests(StreamCase):
     """Every state ends."""
 

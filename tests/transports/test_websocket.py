@@ -13,9 +13,9 @@ from rdserver.transports.websocket import (
     CLOSING_S,
     MAX_HEAD_BYTES,
     UPGRADE_S,
-    Environment,
     GuardedWebSocket,
 )
+from rdserver.transports.websocket_environment import Environment
 from rdserver.transports.websocket_factory import GuardedFactory
 from rdserver.wire.address import Address
 from tests.transports.upgrade import ACCEPT, WebSocketClient, upgrade_request
@@ -67,12 +67,14 @@ class WebSocketCase(SynchronousTestCase):
         self.clock = Clock()
         self.seen: list[object] = []
         self.bugs: list[Failure] = []
+        self.foreign: list[tuple[str, str]] = []
         self.admission = Admission(5, 3)
         environment = Environment(
             purpose="Clients connect here by WebSocket.",
             admission=self.admission,
             clock=self.clock,
             real_host=self.real_host,
+            refused=lambda address, what: self.foreign.append((address.host, what)),
             report_bug=self.bugs.append,
         )
         self.factory = GuardedFactory(self.make, environment, 1000)
@@ -137,12 +139,20 @@ class UpgradeTests(WebSocketCase):
 
     def test_nonsense(self) -> None:
         """What is no request at all is refused, and logged nowhere."""
-        for head in (b"\x16\x03\x01\x02\x00\x01\xff\r\n\r\n", b"\xff\r\n\r\n", b"\r\n\r\n"):
+        for head in (b"\x16\r\n\r\n", b"\xff\r\n\r\n", b"\r\n\r\n"):
             client = self.client()
             client.send(head)
             self.assertFalse(client.is_connected)
         self.assert_nothing_left()
         self.assertEqual([], self.bugs)
+
+    def test_tls(self) -> None:
+        """TLS where none is served is closed at once, and that is said."""
+        client = self.client()
+        client.send(bytes.fromhex("1603010200010001fc0303"))
+        self.assertTrue(client.tcp.aborted)
+        self.assertEqual([("192.0.2.1", "TLS")], self.foreign)
+        self.assert_nothing_left()
 
     def test_late(self) -> None:
         """Who has not finished after ten seconds is cut off, whatever it has sent."""
@@ -183,7 +193,7 @@ class AddressTests(WebSocketCase):
         client = self.client()
         client.upgrade(X_Real_IP="203.0.113.5")
         self.assertEqual(Address("203.0.113.5", 5001), client.tcp.protocol.address)
-        self.assertEqual(2, len(self.admission))
+        self.assertEqual(1, len(self.admission))
         client.tcp.close()
         client.settle()
         self.assert_nothing_left()

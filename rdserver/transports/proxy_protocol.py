@@ -1,0 +1,122 @@
+"""Connections that proxies make for clients, and say so before anything else."""
+# ruff: noqa: N802 - doStart and the like are Twisted's names.
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.protocols.policies import TimeoutMixin
+from twisted.python.failure import Failure
+
+from rdserver.errors import ProtocolError
+from rdserver.transports.admission import Admission
+from rdserver.transports.handover import hand_over
+from rdserver.wire.address import Address, v4_normalise
+from rdserver.wire.networks import Networks
+from rdserver.wire.proxy_header import read_proxy_header
+
+HEADER_S = 1.0
+"""A proxy sends its header with its first packet."""
+
+Refused = Callable[[str, str], None]
+"""Told the proxy's host, and what was wrong."""
+
+
+class ProxyHeaderProtocol(Protocol, TimeoutMixin):
+    """One connection from a trusted proxy, until its header is whole."""
+
+    transport: Any  # the reactor's, or what lies over it
+
+    def __init__(self, address: Address, factory: ProxyHeaderFactory) -> None:
+        self._address = address
+        self._proxies = factory
+        self._received = b""
+
+    def connectionMade(self) -> None:
+        self.setTimeout(HEADER_S)
+
+    def dataReceived(self, data: bytes) -> None:
+        self._received += data
+        try:
+            header = read_proxy_header(self._received)
+        except ProtocolError as e:
+            self._refuse(str(e))
+            return
+        if header is not None:
+            self._give_away(header.source or self._address, header.rest)
+
+    def _give_away(self, source: Address, rest: bytes) -> None:
+        self.setTimeout(None)
+        self._leave()
+        protocol = self._proxies.inner.buildProtocol(source)
+        if protocol is None:
+            self.transport.abortConnection()
+        else:
+            hand_over(self.transport, protocol, rest)
+
+    def timeoutConnection(self) -> None:
+        self._refuse("no PROXY header in time")
+
+    def _refuse(self, why: str) -> None:
+        self.setTimeout(None)
+        self._proxies.refused(self._address.host, why)
+        self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.setTimeout(None)
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._address.host:
+            self._proxies.admission.leave(self._address.host)
+            self._address = Address("", 0)
+
+    def callLater(self, period: float, func: Callable[[], None]) -> IDelayedCall:
+        """TimeoutMixin would take the global reactor; use the clock we were given."""
+        return self._proxies.clock.callLater(period, func)
+
+
+class ProxyHeaderFactory(Factory):
+    """
+    Stands before another factory, which is told who the client is.
+
+    Who is no trusted proxy goes straight to that one, and so may not name another.
+
+    :param admission: counts proxies' connections that have not said for whom they are.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        inner: Any,
+        trusted: Networks,
+        *,
+        admission: Admission,
+        clock: IReactorTime,
+        refused: Refused,
+    ) -> None:
+        self.inner = inner
+        self.admission = admission
+        self.clock = clock
+        self.refused = refused
+        self._trusted = trusted
+
+    def doStart(self) -> None:
+        super().doStart()
+        self.inner.doStart()
+
+    def doStop(self) -> None:
+        super().doStop()
+        self.inner.doStop()
+
+    def buildProtocol(self, addr: Any) -> Any:
+        host = v4_normalise(addr.host)
+        if host not in self._trusted:
+            return self.inner.buildProtocol(addr)
+        if not self.admission.enter(host):
+            return None
+        return ProxyHeaderProtocol(Address(host, addr.port), self)

@@ -1,0 +1,41 @@
+"""Sets of addresses that an operator names by networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+_REMEMBERED = 4096
+
+
+class Networks:
+    """
+    Some networks of both families.
+
+    :param networks: IPv4 also in the form of IPv6, such as ``::ffff:10.0.0.0/104``.
+    """
+
+    def __init__(self, networks: Iterable[IPv4Network | IPv6Network]) -> None:
+        self._networks = tuple(map(_plain, networks))
+        # To take an address apart costs more than all the rest of an accept.
+        self._remembered = lru_cache(maxsize=_REMEMBERED)(self._contains)
+
+    def __contains__(self, host: object) -> bool:
+        """Return whether the normalised *host* is in one of them; a name is in none."""
+        return bool(self._networks) and self._remembered(str(host))
+
+    def _contains(self, host: str) -> bool:
+        try:
+            address = ip_address(host.partition("%")[0])
+        except ValueError:
+            return False
+        return any(address in network for network in self._networks)
+
+
+def _plain(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    """Return *network*, as IPv4 if that is what it means: hosts are written so."""
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped is None or network.prefixlen < 96:
+        return network
+    return IPv4Network((mapped, network.prefixlen - 96))
