@@ -127,7 +127,7 @@ class PortTests(FolderTests):
         return server.stop() == 0
 
     def test_171_port_from_the_environment(self) -> None:
-        """hbbs listens on PORT-1 and PORT, hbbr on PORT+1."""
+        """hbbs listens on PORT-1, PORT and PORT+2, hbbr on PORT+1 and PORT+3."""
         ports = free_ports()
         port = {"PORT": str(ports.main)}
         self.assertTrue(self.listening(program("hbbs"), Ports(ports.main, 0), port))
@@ -264,7 +264,7 @@ class BindTests(ServerTests):
     def test_180_only_there(self) -> None:
         """All listeners are bound only to that address."""
         self.registered()
-        for port in self.ports.plain_tcp:
+        for port in self.ports.tcp:
             socket.create_connection(("127.0.0.1", port), REPLY_S).close()
             self.assertRaises(
                 ConnectionRefusedError, socket.create_connection, ("127.0.0.2", port)

@@ -89,15 +89,10 @@ class Ports:
     host: str = "127.0.0.1"
 
     @property
-    def plain_tcp(self) -> list[int]:
-        """The TCP ports without WebSocket's."""
-        of_id = [self.main - 1, self.main] if self.main else []
-        return of_id + ([self.relay] if self.relay else [])
-
-    @property
     def tcp(self) -> list[int]:
-        """All TCP ports that may be listened on."""
-        return [*self.plain_tcp, self.main + 2, self.relay + 2]
+        """All TCP ports that are listened on."""
+        of_id = [self.main - 1, self.main, self.main + 2] if self.main else []
+        return of_id + ([self.relay, self.relay + 2] if self.relay else [])
 
 
 def free_ports() -> Ports:
@@ -202,16 +197,16 @@ class ServerProcess:
         while time.monotonic() < deadline and self.is_running():
             # The ports accept a little before: they are bound first of all.
             if " is ready" in self.log()[self._said_before :]:
-                return all(map(self._accepts, self._plain_ports()))
+                return all(map(self._accepts, self._tcp_ports()))
             time.sleep(0.02)
         return False
 
-    def _plain_ports(self) -> list[int]:
+    def _tcp_ports(self) -> list[int]:
         if "--role=id" in self._options:
-            return Ports(self.ports.main, 0).plain_tcp
+            return Ports(self.ports.main, 0).tcp
         if "--role=relay" in self._options:
-            return Ports(0, self.ports.relay).plain_tcp
-        return self.ports.plain_tcp
+            return Ports(0, self.ports.relay).tcp
+        return self.ports.tcp
 
     def _accepts(self, port: int) -> bool:
         try:

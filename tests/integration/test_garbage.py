@@ -46,7 +46,7 @@ class GarbageTests(ProcessTests):
         before = Held(self.running)
         rng = random.Random(1117)
         self.send_datagrams(rng)
-        for port in self.ports.plain_tcp:
+        for port in self.ports.tcp:
             self.open_connections(port, rng)
 
         self.assertFalse(self.known.heartbeat())
