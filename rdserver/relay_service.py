@@ -192,8 +192,8 @@ class RelayServer(MultiService):
         unmask, is_compiled = best_unmask()
         if not is_compiled:
             self._log.warn(
-                "sessions by WebSocket are slow without the library websockets (Debian's "
-                "python3-websockets)"
+                "sessions by WebSocket are slow: install python3-tornado (Debian), or "
+                "websockets (PyPI)"
             )
         return Messages(unmask=unmask)
 
