@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import os
 import random
 import shutil
+import signal
+import socket
 import ssl
 import time
 from typing import Any
