@@ -49,6 +49,15 @@ class Bucket:
         """Take *tokens* out, more than there are if need be."""
         self._level -= tokens
 
+    def take(self, tokens: float) -> bool:
+        """
+        As :meth:`pay`; return whether the limit may be near.
+
+        No clock is read, so what has come since it was asked last does not count.
+        """
+        self._level -= tokens
+        return self._level < QUANTUM_BITS
+
     def change_rate(self, rate: float, now_s: float) -> None:
         """Fill at another rate from now on; what is owed stays owed."""
         self.level(now_s)

@@ -62,6 +62,24 @@ class Meter:
             self._own.pay(bits)
         self._total.pay(self, bits)
 
+    def take(self, size_bytes: int) -> bool:
+        """
+        Count *size_bytes* that were moved far from every limit; :meth:`settle` follows.
+
+        The total is paid at once, for all sessions together would owe it too much.
+
+        :returns: whether it may be near by now: then settle, and ask before more is moved.
+        """
+        bucket = self._total.bucket
+        return bucket is not None and bucket.take(8.0 * size_bytes)
+
+    def settle(self, size_bytes: int) -> None:
+        """Pay the rest for *size_bytes* that were taken, in one or more times."""
+        bits = 8.0 * size_bytes
+        if self._own is not None:
+            self._own.pay(bits)
+        self._total.note(self, bits)
+
     def want(self, size_bytes: int, now_s: float) -> int:
         """Return how many of *size_bytes* may move now; 0 is to wait."""
         for bucket in (self._own, self._total.bucket):

@@ -19,6 +19,12 @@ TICKET_WAIT_S = 5.0
 PARTNER_WAIT_S = 30.0
 """How long a connection waits for its partner (section 4.4 no. 4)."""
 
+MAX_DISCARDED_BYTES = 32 * 1024 * 1024
+"""
+Read of a source and thrown away when the session is over, without any limit of speed.
+That is more than all that systems hold of what a client had sent by then.
+"""
+
 EARLY_BYTES = 64 * 1024
 """When a waiting connection has sent this much it is not read further (section 4.9)."""
 

@@ -59,9 +59,12 @@ class Total:
 
     def pay(self, payer: Served, bits: float) -> None:
         """Count *bits* that *payer* moved."""
-        if self.bucket is None:
-            return
-        self.bucket.pay(bits)
+        if self.bucket is not None:
+            self.bucket.pay(bits)
+            self.note(payer, bits)
+
+    def note(self, payer: Served, bits: float) -> None:
+        """Let *payer* have been served *bits*, which are paid already."""
         payer.served += bits
         if not self._places:
             # Nobody waits: what was before is not held against anybody.

@@ -31,6 +31,7 @@ class EndReason(StrEnum):
     SILENT = "silent"
     BLOCKED = "blocklist"
     STOPPED = "server stopped"
+    BROKEN = "broken off by the relay"
 
 
 class Usage:

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from socket import SocketType
 
 from rdserver.relay.limiter import Meter
+from rdserver.relay.limits import MAX_DISCARDED_BYTES
 from rdserver.relay.session import Session
 from rdserver.transports.splice_owner import Owner
 from rdserver.transports.splice_tools import BUFFER_BYTES, Tools
@@ -20,7 +21,7 @@ CHUNK_BYTES = 192 * 1024
 """Most that one turn moves: some tens of microseconds, which is how long others wait."""
 
 UNPAID_BYTES = 64 * 1024
-"""While no limit is near, what small messages may add up to before they are paid."""
+"""While no limit is near, what small messages add up to before it is looked for."""
 
 
 class LoopFlow(ABC):
@@ -37,6 +38,7 @@ class LoopFlow(ABC):
     """
 
     __slots__ = (
+        "_discarded",
         "_held",
         "_is_far",
         "_owner",
@@ -75,6 +77,7 @@ class LoopFlow(ABC):
         self.sink = sink
         self._is_far = False
         self._unpaid = 0
+        self._discarded = 0
         self._held = False
         self.stuck = False
         self.queued = False
@@ -157,8 +160,12 @@ class LoopFlow(ABC):
 
     def _wind_up(self) -> None:
         self._owner.flushed(self)
-        if self.readable and self._receive(BUFFER_BYTES):
-            self._tools.loop.queue(self)
+        # Until it has closed too: else the kernel would reset it, and what it was sent
+        # last be lost.  Of who goes on and on nothing more is read, and its time ends.
+        if self.readable and self._discarded < MAX_DISCARDED_BYTES:
+            self._discarded += self._receive(BUFFER_BYTES)
+            if self.readable:
+                self._tools.loop.queue(self)
 
     @property
     def address(self) -> Address:
@@ -176,12 +183,12 @@ class LoopFlow(ABC):
             self._tools.pacer.moved(self, size)
             return
         self._unpaid += size
-        if self._unpaid >= UNPAID_BYTES:
+        if self.session.meter.take(size) or self._unpaid >= UNPAID_BYTES:
             self.settle()
 
     def settle(self) -> None:
         """Pay for what was moved, and ask the limits again before the next chunk."""
         if self._unpaid:
-            self.session.meter.pay(self._unpaid)
+            self.session.meter.settle(self._unpaid)
             self._unpaid = 0
         self._is_far = False

@@ -50,7 +50,8 @@ class LoopPair:
         self._session.carrier = self
         try:
             self._watch()
-        except OSError:  # the system watches no more descriptors
+        except OSError as e:  # the system watches no more descriptors
+            self._tools.loop.report_full(e)
             self._break_off()
 
     def _flow(self, side: int, source: SocketType, sink: SocketType) -> LoopFlow:
@@ -127,7 +128,7 @@ class LoopPair:
         self._close(flow)
 
     def _break_off(self) -> None:
-        self.end(EndReason.STOPPED)
+        self.end(EndReason.BROKEN)
         for flow in self._flows:
             self._close(flow)
 

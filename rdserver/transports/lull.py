@@ -78,9 +78,19 @@ class Lull:
             return until_s
         return self._now() + SLICE_S if self._is_ours_alone() else 0.0
 
+    def _is_called(self) -> bool:
+        """
+        Return whether the reactor has something to do at once that no descriptor tells.
+
+        A thread's call may be known by now: whoever woke the reactor for it was read in
+        the same turn, before us.
+        """
+        reactor = self._reactor
+        return not reactor.running or reactor.threadCallQueue or reactor._justStopped
+
     def _is_ours_alone(self) -> bool:
         """Wait as the reactor would; return whether only the loop has something to do."""
-        if self._poller is None or self._epoll.closed or not self._reactor.running:
+        if self._poller is None or self._epoll.closed or self._is_called():
             return False
         timeout_s = self._reactor.timeout()
         if timeout_s == 0:

@@ -19,6 +19,7 @@ from rdserver.relay.core import Match, Relay, Wait
 from rdserver.relay.limits import (
     EARLY_BYTES,
     FIRST_FRAME_BYTES,
+    MAX_DISCARDED_BYTES,
 )
 from rdserver.relay.refusals import Refusal, RefusedError
 from rdserver.transports.detach import detach
@@ -34,7 +35,7 @@ from rdserver.wire.websocket import NORMAL, REFUSED, CloseWatch, close_frame
 
 
 def _discard(data: bytes) -> None:
-    """Nobody wants these bytes any more."""
+    """Nobody is told of these bytes."""
 
 
 def _nothing() -> None:
@@ -86,6 +87,7 @@ class RelayConnection(Protocol):
         self._received: Callable[[bytes], None] = self._receive_first_bytes
         self._ended: Callable[[], None] = self.drop
         self.ending = False
+        self._discarded = 0
         self._gone = self._read_closed = self._write_closed = False
 
     def connectionMade(self) -> None:
@@ -215,12 +217,18 @@ class RelayConnection(Protocol):
         self._shared.relay.withdraw(self)
         self._stop_deadlines()
         self.ending = True
-        self._received, self._ended = _discard, _nothing
+        self._received, self._ended = self._discard, _nothing
         self._early.clear()
         if not self._gone:
             # Before closing, which may end at once.
             self._shared.linger.start(self)
         return not self._gone
+
+    def _discard(self, data: bytes) -> None:
+        """Read on until the other side has closed too, but not for ever."""
+        self._discarded += len(data)
+        if self._discarded >= MAX_DISCARDED_BYTES:
+            self.transport.pauseProducing()
 
     def give_up(self) -> None:
         """The time for an orderly end is over."""
@@ -246,6 +254,7 @@ class RelayConnection(Protocol):
         self._gone = True
         ended = self._ended
         self._begin_end()
+        self._received = _discard  # or it would hold itself
         ended()
         self._shared.gone(self)
 

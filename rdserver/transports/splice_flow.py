@@ -95,7 +95,7 @@ class SpliceFlow(LoopFlow):
         self._received[self.side] += size
         tools.loop.moved_bytes += size
         self._unpaid += size
-        if self._unpaid >= UNPAID_BYTES:
+        if self.session.meter.take(size) or self._unpaid >= UNPAID_BYTES:
             self.settle()
         self.readable = False
         if size >= STICKY_BYTES or self.closing:
@@ -154,9 +154,7 @@ class SpliceFlow(LoopFlow):
         try:
             size = os.splice(self.source.fileno(), pipe[1], want, flags=_MODE)
         except BlockingIOError:
-            self.readable = False
-            self._bulk = self._burst_bytes >= STICKY_BYTES
-            self._burst_bytes = 0
+            self._drained()
         except OSError:
             self._owner.source_broke(self)
         if size > 0:
@@ -165,6 +163,15 @@ class SpliceFlow(LoopFlow):
         if size == 0:
             self._received_all()
         return 0
+
+    def _drained(self) -> None:
+        self._bulk = self._burst_bytes >= STICKY_BYTES and not self.closing
+        self._burst_bytes = 0
+        # Of one that has closed there is something: at an urgent mark the kernel splices
+        # nothing, and copying goes past it.
+        self.readable = self.closing
+        if self.closing:
+            self._tools.loop.queue(self)
 
     def _flush(self) -> bool:
         """Send on what the sink did not take before; return whether it took all."""

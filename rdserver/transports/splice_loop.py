@@ -34,6 +34,7 @@ class Event(StrEnum):
     """What is counted, and what a few lines of go to the log."""
 
     BUG = "bug"
+    FULL = "nothing more can be watched"
 
 
 class Flow(Protocol):
@@ -177,6 +178,12 @@ class SpliceLoop:
                 flow.closing = True
             if not (flow.queued or flow.stuck):
                 flow.turn()
+
+    def report_full(self, error: OSError) -> None:
+        """Log that a session ended at once because the system watches no more."""
+        self._notices.error(
+            Event.FULL, "a session cannot be relayed: {why}", why=error.strerror
+        )
 
     def report_bug(self, failure: Failure) -> None:
         """Log what should never happen; it costs one session, never the process."""

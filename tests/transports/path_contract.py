@@ -379,6 +379,17 @@ class EndContract(PathCase):
         ours = [type(thing) for thing in gc.garbage]
         self.assertEqual([], [kind for kind in ours if kind.__module__.startswith("rds")])
 
+    def test_flood_after_the_end(self) -> None:
+        """Who goes on sending when all is over is not read for ever, and is cut in time."""
+        first, second = self.pair()
+        first.finish()
+        self.until_ended(second)
+        second.send(bytes(80 * MIB))
+        self.settle()
+        self.assertGreater(len(second.to_send), 20 * MIB)
+        self.linger()
+        self.until_gone()
+
     def test_what_comes_after_the_end(self) -> None:
         """What a side sends when its session is over is thrown away, and not counted."""
         first, second = self.pair()

@@ -173,6 +173,49 @@ class FarLimitContract(LimitedCase):
         self.assertEqual([], self.reactor.getDelayedCalls())
 
 
+class ManyContract(LimitedCase):
+    """Sessions that each say little, and much together."""
+
+    limits = Limits(total_bandwidth_mbit_per_s=32)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.pairs = [self.pair(f"s{number}") for number in range(20)]
+        self.reactor.now_s += 1  # the total has saved something up
+
+    def say_for(self, seconds: float, size: int) -> int:
+        """Let each say *size* bytes eight times a second; return how many waited."""
+        waited = 0
+        for step in range(round(seconds / STEP_S)):
+            for number, (first, _) in enumerate(self.pairs):
+                if (step + number) % 25 == 0:
+                    first.send(bytes(size))
+            self.run_for(STEP_S)
+            waited += sum(session.held for session in self.relay.sessions)
+        return waited
+
+    def test_half_the_limit(self) -> None:
+        """At half the limit nobody waits, though one of them asks for it all the time."""
+        busy = self.pair("busy")
+        waited = 0
+        for _ in range(20):
+            busy[0].send(bytes(25_000))
+            waited += self.say_for(0.1, 10_000)
+        self.assertEqual(0, waited)
+        self.until_got(500_000, busy[1])
+
+    def test_over_the_limit(self) -> None:
+        """Twice the limit does not pass, and what is too much is not owed for long."""
+        self.assertGreater(self.say_for(2, 50_000), 0)
+        moved = sum(self.take(second) for _, second in self.pairs)
+        rate = bits_per_s(32) / 8
+        self.assert_rate(moved - int(rate * BURST_S), 2, rate)
+        for first, _ in self.pairs:
+            first.to_send.clear()
+        self.run_for(2)
+        self.assertEqual([0], list({session.held for session in self.relay.sessions}))
+
+
 class SlowContract(LimitedCase):
     limits = Limits(limit_speed_mbit_per_s=1)
 

@@ -29,11 +29,13 @@ class EpollReactor(Clock):
     """
 
     running = True
+    _justStopped = False  # noqa: N815 - Twisted's name
     timeout_s: float | None = 0.001
 
     def __init__(self) -> None:
         super().__init__()
         self._poller = select.epoll()
+        self.threadCallQueue: list[object] = []
 
     def timeout(self) -> float | None:
         return self.timeout_s
@@ -76,6 +78,20 @@ class LullCase(SynchronousTestCase):
 
 
 class StandInTests(LullCase):
+    def test_called_by_a_thread(self) -> None:
+        """A thread's call goes first, also if what woke the reactor was read before."""
+        self.reactor.timeout_s = 5.0
+        self.give_ours_something()
+        self.reactor.threadCallQueue.append(None)
+        self.assertEqual(0.0, self.next_slice())
+
+    def test_just_stopped(self) -> None:
+        """A reactor that is to end is not kept from it."""
+        self.reactor.timeout_s = 5.0
+        self.give_ours_something()
+        self.reactor._justStopped = True
+        self.assertEqual(0.0, self.next_slice())
+
     def test_ours_alone(self) -> None:
         """What comes for the loop alone is served at once, in a new slice of time."""
         self.give_ours_something()

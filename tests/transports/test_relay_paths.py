@@ -85,3 +85,11 @@ class CopyFarLimitTests(Copies, limits.FarLimitContract):
 
 class SpliceFarLimitTests(Splices, limits.FarLimitContract):
     pass
+
+
+class CopyManyTests(Copies, limits.ManyContract):
+    pass
+
+
+class SpliceManyTests(Splices, limits.ManyContract):
+    pass

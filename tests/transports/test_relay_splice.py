@@ -332,7 +332,7 @@ class BugTests(SpliceCase):
         self.until(lambda: self.factory.connections == 2)
         others[0].send(b"y")
         self.until_got(1, others[1])
-        self.assertEqual([EndReason.STOPPED], [record.reason for record in self.records])
+        self.assertEqual([EndReason.BROKEN], [record.reason for record in self.records])
 
     def test_in_what_is_left(self) -> None:
         """A bug in the end of a session costs what is left of it."""
@@ -394,7 +394,7 @@ class BugTests(SpliceCase):
             self.path._loop._epoll = epoll
             self.until_ended(*pair)
             self.until_gone()
-        self.assertEqual([EndReason.STOPPED] * 2, [r.reason for r in self.records])
+        self.assertEqual([EndReason.BROKEN] * 2, [r.reason for r in self.records])
 
 
 class Endless:
@@ -515,16 +515,27 @@ class FarLimitTests(SpliceCase):
             self.until(lambda: not self.first.to_send)
             self.settle()
 
-    def test_little_is_paid_each_second(self) -> None:
-        """What is too little to be paid for at once is paid for by the next sweep."""
+    def own_level(self) -> float:
+        return self.session.meter._own.level(self.reactor.now_s)
+
+    def test_total_is_paid_at_once(self) -> None:
+        """What all share is paid for each chunk: together little would be much."""
         before = self.level()
         self.move(1000, 3)
-        self.assertGreater(self.level(), before - 8 * 3000)
+        self.assertEqual(before - 8 * 3000, self.level())
         self.relay.sweep()
         self.assertEqual(before - 8 * 3000, self.level())
 
-    def test_little_is_paid_at_the_end(self) -> None:
-        """Or when its session ends."""
+    def test_little_is_paid_each_second(self) -> None:
+        """A session's own limit is paid by the next sweep, if it was too little before."""
+        before = self.own_level()
+        self.move(1000, 3)
+        self.assertGreater(self.own_level(), before - 8 * 3000)
+        self.relay.sweep()
+        self.assertEqual(before - 8 * 3000, self.own_level())
+
+    def test_total_is_paid_once(self) -> None:
+        """The end of a session pays nothing again."""
         before = self.level()
         self.move(1000, 3)
         self.first.close()
