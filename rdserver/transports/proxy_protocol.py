@@ -14,7 +14,8 @@ from twisted.python.failure import Failure
 from rdserver.errors import ProtocolError
 from rdserver.transports.admission import Admission
 from rdserver.transports.handover import hand_over
-from rdserver.wire.address import Address, v4_normalise
+from rdserver.wire.address import Address, source_host
+from rdserver.wire.foreign import foreign
 from rdserver.wire.networks import Networks
 from rdserver.wire.proxy_header import read_proxy_header
 
@@ -36,6 +37,7 @@ class ProxyHeaderProtocol(Protocol, TimeoutMixin):
         self._received = b""
 
     def connectionMade(self) -> None:
+        self._proxies.waiting.add(self)
         self.setTimeout(HEADER_S)
 
     def dataReceived(self, data: bytes) -> None:
@@ -43,7 +45,8 @@ class ProxyHeaderProtocol(Protocol, TimeoutMixin):
         try:
             header = read_proxy_header(self._received)
         except ProtocolError as e:
-            self._refuse(str(e))
+            what = foreign(self._received)
+            self._refuse(f"{what} and no PROXY header" if what else str(e))
             return
         if header is not None:
             self._give_away(header.source or self._address, header.rest)
@@ -61,8 +64,12 @@ class ProxyHeaderProtocol(Protocol, TimeoutMixin):
         self._refuse("no PROXY header in time")
 
     def _refuse(self, why: str) -> None:
-        self.setTimeout(None)
         self._proxies.refused(self._address.host, why)
+        self.abort()
+
+    def abort(self) -> None:
+        """Close now, whatever may still come."""
+        self.setTimeout(None)
         self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -70,6 +77,7 @@ class ProxyHeaderProtocol(Protocol, TimeoutMixin):
         self._leave()
 
     def _leave(self) -> None:
+        self._proxies.waiting.discard(self)
         if self._address.host:
             self._proxies.admission.leave(self._address.host)
             self._address = Address("", 0)
@@ -86,6 +94,8 @@ class ProxyHeaderFactory(Factory):
     Who is no trusted proxy goes straight to that one, and so may not name another.
 
     :param admission: counts proxies' connections that have not said for whom they are.
+    :param refused: told of each that was closed because it did not say so.
+    :ivar waiting: the connections that have not said it yet.
     """
 
     noisy = False
@@ -103,6 +113,7 @@ class ProxyHeaderFactory(Factory):
         self.admission = admission
         self.clock = clock
         self.refused = refused
+        self.waiting: set[ProxyHeaderProtocol] = set()
         self._trusted = trusted
 
     def doStart(self) -> None:
@@ -113,9 +124,14 @@ class ProxyHeaderFactory(Factory):
         super().doStop()
         self.inner.doStop()
 
+    def stopFactory(self) -> None:
+        """Nobody listens any more: whoever has not begun comes too late."""
+        for connection in list(self.waiting):
+            connection.abort()
+
     def buildProtocol(self, addr: Any) -> Any:
-        host = v4_normalise(addr.host)
-        if host not in self._trusted:
+        host = source_host(addr.host)
+        if host is None or host not in self._trusted:
             return self.inner.buildProtocol(addr)
         if not self.admission.enter(host):
             return None

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from ipaddress import ip_address
 
-from rdserver.wire.address import v4_normalise
+from rdserver.wire.claimed import claimed_host
 from rdserver.wire.networks import Networks
 
 MAX_PROXIES = 20
 """No chain is longer; what stands before that is not looked at."""
 
-_WITH_PORT = re.compile(r"\[([^\[\]]+)\](?::\d{1,5})?|([^:]+):\d{1,5}")
+_WITH_PORT = re.compile(r"\[([^\[\]]+)\](?::[0-9]{1,5})?|([^:]+):[0-9]{1,5}")
 
 
 def client_host(peer: str, headers: Mapping[str, str], trusted: Networks) -> str:
@@ -55,7 +54,4 @@ def _host(text: str) -> str:
     match = _WITH_PORT.fullmatch(text)
     if match:
         text = match[1] or match[2]
-    try:
-        return v4_normalise(str(ip_address(text)))
-    except ValueError:
-        return ""
+    return claimed_host(text) or ""

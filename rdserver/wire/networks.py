@@ -7,6 +7,8 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 _REMEMBERED = 4096
+_LONGEST_HOST = 64
+"""An IPv6 address with the zone of any interface is shorter."""
 
 
 class Networks:
@@ -22,14 +24,23 @@ class Networks:
         self._remembered = lru_cache(maxsize=_REMEMBERED)(self._contains)
 
     def __contains__(self, host: object) -> bool:
-        """Return whether the normalised *host* is in one of them; a name is in none."""
-        return bool(self._networks) and self._remembered(str(host))
+        """
+        Return whether *host* is in one of them, wherever its zone is; a name is in none.
+
+        IPv4 mapped into IPv6 is IPv4, as elsewhere; ``::a.b.c.d`` is not, see
+        :func:`rdserver.wire.address.source_host`.
+        """
+        text = str(host)
+        if not self._networks or len(text) > _LONGEST_HOST:
+            return False
+        return self._remembered(text)
 
     def _contains(self, host: str) -> bool:
         try:
-            address = ip_address(host.partition("%")[0])
+            address = ip_address(host)
         except ValueError:
             return False
+        address = getattr(address, "ipv4_mapped", None) or address
         return any(address in network for network in self._networks)
 
 

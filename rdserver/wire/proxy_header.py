@@ -9,23 +9,27 @@ Source: the PROXY protocol's specification (haproxy, doc/proxy-protocol.txt).
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, ip_address
+import re
 
 from attrs import frozen
 
 from rdserver.errors import ProtocolError
-from rdserver.wire.address import Address, v4_normalise
+from rdserver.wire.address import Address
+from rdserver.wire.claimed import claimed_host
 
 MAX_BYTES = 4096
 """A longer header has no place for anything that we could want."""
 
 _MAX_LINE_BYTES = 107
 _LINE_BEGINS = b"PROXY "
+_FAMILIES = {"TCP4": False, "TCP6": True}  # whether it is IPv6
+_PORT = re.compile("0|[1-9][0-9]{0,4}")
+_BAD_LINE = "PROXY line that is none"
 _BINARY_BEGINS = b"\r\n\r\n\0\r\nQUIT\n"
 _FIXED_BYTES = 16
 _LOCAL, _PROXY = 0x20, 0x21
 _HOST_BYTES = {0x11: 4, 0x21: 16}  # TCP over IPv4 and IPv6
-_UNSPECIFIED = {0x00, 0x31, 0x32}  # or over a Unix socket: nobody that we could name
+_UNSPECIFIED = {0x00, 0x31}  # or over a Unix socket: nobody that we could name
 
 
 @frozen
@@ -55,32 +59,32 @@ def read_proxy_header(data: bytes) -> ProxyHeader | None:
 
 
 def _read_line(data: bytes) -> ProxyHeader | None:
-    line, end, rest = data.partition(b"\r\n")
-    if len(line) + 2 > _MAX_LINE_BYTES:
+    end = data.find(b"\r\n", 0, _MAX_LINE_BYTES)
+    if end >= 0:
+        source = _source_of_line(data[len(_LINE_BEGINS) : end])
+        return ProxyHeader(source, data[end + 2 :])
+    if len(data) >= _MAX_LINE_BYTES:
         raise ProtocolError("PROXY line too long")
-    if not end:
-        return None
-    return ProxyHeader(_source_of_line(line[len(_LINE_BEGINS) :]), rest)
+    return None
 
 
 def _source_of_line(text: bytes) -> Address | None:
     words = text.decode("ascii", "replace").split(" ")
     if words[0] == "UNKNOWN":
         return None
-    try:
-        family, source, destination, port, other_port = words
-        kind = {"TCP4": IPv4Address, "TCP6": IPv6Address}[family]
-        kind(destination)
-        _port(other_port)
-        return Address(v4_normalise(str(kind(source))), _port(port))
-    except (KeyError, ValueError) as e:
-        raise ProtocolError("PROXY line that is none") from e
+    if len(words) != 5 or words[0] not in _FAMILIES:
+        raise ProtocolError(_BAD_LINE)
+    family, source, destination, port, other_port = words
+    _endpoint(family, destination, other_port)
+    return _endpoint(family, source, port)
 
 
-def _port(text: str) -> int:
-    if not (text.isdecimal() and text.isascii() and int(text) < 1 << 16):
-        raise ValueError(text)
-    return int(text)
+def _endpoint(family: str, text: str, port: str) -> Address:
+    host = claimed_host(text)
+    is_right = _PORT.fullmatch(port) and int(port) < 1 << 16
+    if host is None or not is_right or (":" in text) is not _FAMILIES[family]:
+        raise ProtocolError(_BAD_LINE)
+    return Address(host, int(port))
 
 
 def _read_binary(data: bytes) -> ProxyHeader | None:
@@ -101,5 +105,7 @@ def _source_of_binary(command: int, family: int, body: bytes) -> Address | None:
     size = _HOST_BYTES.get(family, 0)
     if command != _PROXY or not size or len(body) < 2 * size + 4:
         raise ProtocolError("PROXY header of a kind that is none of ours")
-    host = str(ip_address(body[:size]))
-    return Address(v4_normalise(host), int.from_bytes(body[2 * size : 2 * size + 2], "big"))
+    host = claimed_host(body[:size])
+    if host is None:
+        raise ProtocolError("PROXY header for an address that nobody has")
+    return Address(host, int.from_bytes(body[2 * size : 2 * size + 2], "big"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from rdserver.transports.admission import Admission
@@ -70,3 +72,32 @@ class AdmissionTests(SynchronousTestCase):
         self.assertEqual((1, 1), (len(admission), admission.refused))
         self.assertTrue(all(admission.enter("10.0.0.1") for _ in range(3)))
         self.assertFalse(admission.enter("10.0.0.1"))
+
+    def test_neighbours(self) -> None:
+        """A proxy takes no room of its neighbours in the same /64, nor they of it."""
+        admission = Admission(10, 1, exempt={"fd00::1"})
+        hosts = ["fd00::1", "fd00::1", "fd00::2", "fd00::3", "fd00::1"]
+        admitted = [admission.enter(host) for host in hosts]
+        self.assertEqual([True, True, True, False, True], admitted)
+        for host in ("fd00::1", "fd00::1", "fd00::2", "fd00::1"):
+            admission.leave(host)
+        self.assertEqual((0, {}), (len(admission), admission._open))
+
+    def test_each_leaves_once(self) -> None:
+        """Whoever comes and goes, and in which order, nothing is left in the end."""
+        rng = random.Random(51)
+        proxies = {"10.0.0.1", "fd00::1", "fe80::1%eth0"}
+        hosts = [*proxies, "10.0.0.2", "fd00::2", "fe80::1", "fe80::2%eth0"]
+        admission = Admission(20, 3, exempt=proxies)
+        inside: list[str] = []
+        for _ in range(5000):
+            host = rng.choice(hosts)
+            if rng.random() < 0.5 and inside:
+                admission.leave(inside.pop(rng.randrange(len(inside))))
+            elif admission.enter(host):
+                inside.append(host)
+            others = sum(host in ("fe80::1", "fe80::2%eth0") for host in inside)
+            self.assertEqual((len(inside), True), (len(admission), others <= 3))
+        for host in inside:
+            admission.leave(host)
+        self.assertEqual((0, {}), (len(admission), admission._open))

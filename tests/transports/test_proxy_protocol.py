@@ -79,6 +79,54 @@ class ProxyHeaderFactoryTests(SynchronousTestCase):
         self.assertEqual([(PROXY, "no PROXY header")], self.refused)
         self.assertEqual([], self.inner.protocols)
 
+    def test_what_came(self) -> None:
+        """Where it is another protocol, that is said too."""
+        self.connect(b"GET / HTTP/1.1\r\n")
+        self.connect(bytes.fromhex("1603010200010001fc0303"))
+        reasons = [f"{what} and no PROXY header" for what in ("HTTP", "TLS")]
+        self.assertEqual(reasons, [why for _host, why in self.refused])
+
+    def test_neighbour(self) -> None:
+        """Who only ends like a proxy's address is none, and so needs no header."""
+        header = binary(CLIENT)
+        for host in ("::10.0.0.1", "::a00:1"):
+            self.inner.protocols.clear()
+            client = self.connect(header, host=host)
+            self.assertEqual(
+                (client.peer, header), (self.inner.address, self.inner.received)
+            )
+
+    def test_mapped(self) -> None:
+        """On a socket for both families a proxy is the same one."""
+        self.connect(binary(CLIENT), host=f"::ffff:{PROXY}")
+        self.assertEqual(CLIENT, self.inner.address)
+        self.connect(line("UNKNOWN"), host=f"::ffff:{PROXY}")
+        self.assertEqual(Address(PROXY, 5001), self.inner.address)
+
+    def test_byte_by_byte(self) -> None:
+        """A header may come in as many parts as it has bytes."""
+        for header in (binary(CLIENT), line("TCP4 203.0.113.9 10.0.0.1 56324 443")):
+            self.inner.protocols.clear()
+            self.connect(*(bytes([byte]) for byte in header), b"frame")
+            self.assertEqual((CLIENT, b"frame"), (self.inner.address, self.inner.received))
+
+    def test_slow(self) -> None:
+        """Its time does not begin anew with each byte."""
+        client = self.connect()
+        for byte in binary(CLIENT)[:8]:
+            client.send(bytes([byte]))
+            client.turn()
+            self.clock.advance(HEADER_S / 8)
+        self.assertTrue(client.aborted)
+
+    def test_stop(self) -> None:
+        """When nobody listens any more it is too late to begin; who has, stays."""
+        self.factory.doStart()
+        begun, waiting = self.connect(binary(CLIENT)), self.connect(b"PROXY ")
+        self.factory.doStop()
+        self.assertEqual((True, False), (begun.connected, waiting.connected))
+        self.assertEqual((0, []), (self.inner.numPorts, self.refused))
+
     def test_late(self) -> None:
         """A header that is not whole after a second is not waited for."""
         for start in (b"", binary(CLIENT)[:20]):

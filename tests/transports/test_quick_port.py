@@ -25,7 +25,7 @@ from rdserver.transports.quick_port import (
     QuickPort,
 )
 from rdserver.transports.tcp import RendezvousFactory, RendezvousStream
-from rdserver.wire.framing import encode_frame
+from rdserver.wire.framing import encode_frame, sole_frame
 from tests.transports.edge import Message, frame
 from tests.transports.port_case import (
     MAX_FRAME_BYTES,
@@ -154,6 +154,19 @@ class PortContract:
         self.let_in(0)
         self.assertEqual({Event.BAD_MESSAGE: 3, Event.FOREIGN: 1}, self.counted())
         self.assertEqual(([], 1), (self.core.asked, len(self.logged)))
+
+    def test_foreign(self) -> None:
+        """TLS and HTTP are closed with a line, also where they are as long as a frame."""
+        hello = bytes.fromhex("1603010200010001fc0303") + bytes(506)
+        short = bytes.fromhex("16030000c3010000bf0300") + bytes(189)  # "197 bytes follow"
+        post = b"POST /ab HTTP/1.0\r\n\r\n"  # "20 bytes follow"
+        for data, size in ((hello, None), (short, 197), (post, 20)):
+            sole = sole_frame(data)
+            self.assertEqual(size, None if sole is None else len(sole))
+        for data in (hello, short, post):
+            self.assertEqual(b"", self.ended(self.connect().say(data)).received)
+        self.let_in(0)
+        self.assertEqual({Event.FOREIGN: 3}, self.counted())
 
     def test_silence(self) -> None:
         """Without a byte the connection is closed after 30 seconds."""

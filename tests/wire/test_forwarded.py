@@ -39,7 +39,7 @@ class ClientHostTests(SynchronousTestCase):
 
     def test_real_ip_that_is_none(self) -> None:
         """Said twice, or no address, it counts as not said."""
-        for text in ("1.2.3.4, 5.6.7.8", "unknown", "", "::1::", "1.2.3.4.5", "é"):
+        for text in ("1.2.3.4, 5.6.7.8", "unknown", "", "::1::", "1.2.3.4.5", "é", ","):
             self.assertEqual(PROXY, self.real(x_real_ip=text))
             both = {"x_real_ip": text, "x_forwarded_for": "203.0.113.9"}
             self.assertEqual("203.0.113.9", self.real(**both))
@@ -68,7 +68,12 @@ class ClientHostTests(SynchronousTestCase):
 
     def test_malformed(self) -> None:
         """Nothing is believed beyond what is no address."""
-        for bad in ("unknown", "_hidden", "", "1.2.3", "203.0.113.9:x", "[1.2.3.4"):
+        bad_ones = (
+            *("unknown", "_hidden", "", "1.2.3", "203.0.113.9:x", "[1.2.3.4", "1.2.3.4]"),
+            *("203.0.113.9:", "1.2.3.4:\u0661", "1.2.3.4:123456", "[]", "[2a00::1]x"),
+            *("1.2.3.4%eth0", "fe80::1%eth0", "fe80::1%a from 1.2.3.4"),
+        )
+        for bad in bad_ones:
             self.assertEqual(PROXY, self.chain(f"1.1.1.1, {bad}"))
             self.assertEqual("10.2.2.2", self.chain(f"1.1.1.1, {bad}, 10.2.2.2"))
 
@@ -76,3 +81,29 @@ class ClientHostTests(SynchronousTestCase):
         """Only so many proxies are followed."""
         self.assertEqual("10.2.2.2", self.chain("1.1.1.1" + ", 10.2.2.2" * MAX_PROXIES))
         self.assertEqual("1.1.1.1", self.chain("1.1.1.1" + ", 10.2.2.2" * 10))
+
+    def test_nobody(self) -> None:
+        """An address that no machine has is none, least of all this machine's own."""
+        for text in ("::7f00:1", "::127.0.0.1", "[::127.0.0.1]:80", "0.0.0.0", "::"):
+            self.assertEqual(PROXY, self.real(x_real_ip=text))
+            self.assertEqual(PROXY, self.chain(f"203.0.113.9, {text}"))
+
+    def test_absurd(self) -> None:
+        """A header of any length and content costs little, and is not believed."""
+        names: list[str] = []
+
+        class Counted(Networks):
+            def __contains__(self, host: object) -> bool:
+                names.append(str(host))
+                return super().__contains__(host)
+
+        trusted = Counted([ip_network("10.0.0.0/8")])
+        size = 16 * 1024
+        for text in ("10.2.2.2," * size, "," * size, "1" * size, ":" * size, "[" * size):
+            for name in ("x-real-ip", "x-forwarded-for"):
+                client_host(PROXY, {name: text}, trusted)
+        self.assertEqual({PROXY}, set(names))
+        chain = {"x-forwarded-for": ",10.2.2.2" * size}
+        names.clear()
+        self.assertEqual("10.2.2.2", client_host(PROXY, chain, trusted))
+        self.assertEqual(1 + MAX_PROXIES, len(names))

@@ -25,6 +25,8 @@ class NetworksTests(SynchronousTestCase):
         some = networks("10.0.0.0/8", "2001:db8::/32")
         for host in ("11.0.0.1", "2001:db9::1", "::1", "", "proxy", "10.0.0.0/8", "10.1"):
             self.assertNotIn(host, some)
+        for host in ("10.0.0.1%eth0", "2001:db8::1%", "010.0.0.1", "\u06610.0.0.1"):
+            self.assertNotIn(host, some)
 
     def test_none(self) -> None:
         """No networks hold nobody."""
@@ -36,6 +38,15 @@ class NetworksTests(SynchronousTestCase):
         self.assertIn("10.1.2.3", some)
         self.assertNotIn("11.1.2.3", some)
         self.assertIn("::1", networks("::/0"))
+        for host in ("::ffff:10.1.2.3", "::FFFF:a01:203"):
+            self.assertIn(host, some)
+            self.assertIn(host, networks("10.0.0.0/8"))
+            self.assertNotIn(host, networks("::/0"))
+
+    def test_nobody(self) -> None:
+        """An IPv6 address that only ends like IPv4 is not that one."""
+        for host in ("::10.1.2.3", "::a01:203", "64:ff9b::a01:203"):
+            self.assertNotIn(host, networks("10.0.0.0/8"))
 
     def test_remembered(self) -> None:
         """What is remembered is bounded."""
@@ -43,3 +54,11 @@ class NetworksTests(SynchronousTestCase):
         for number in range(5000):
             self.assertIn(f"10.0.{number >> 8}.{number & 255}", some)
         self.assertLess(some._remembered.cache_info().currsize, 5000)
+
+    def test_long(self) -> None:
+        """A text that is too long for an address is not even remembered."""
+        some = networks("fe80::/10")
+        for host in ("1" * 2000, "fe80::1%" + "x" * 2000):
+            self.assertNotIn(host, some)
+        self.assertEqual(0, some._remembered.cache_info().currsize)
+        self.assertIn("fe80:1111:2222:3333:4444:5555:6666:7777%enp0s31f6.100", some)

@@ -57,6 +57,13 @@ class ProxyHeaderTests(SynchronousTestCase):
             self.assert_source(source, binary(source))
             self.assert_source(source, binary(source, more=b"\x04\x00\x01x"))
 
+    def test_longest_line(self) -> None:
+        """A line of 107 bytes may be cut anywhere too; one more is too long."""
+        text = "UNKNOWN " + " ".join([":".join(["ffff"] * 8)] * 2) + " 65535"
+        self.assert_source(None, line(text + " 65535"))
+        self.assertEqual(107, len(line(text + " 65535")))
+        self.assert_refused(line(text + " 65535 "))
+
     def test_disguise(self) -> None:
         """IPv4 is never in an IPv6 disguise."""
         header = line("TCP6 ::ffff:203.0.113.9 ::1 5 6")
@@ -90,15 +97,40 @@ class ProxyHeaderTests(SynchronousTestCase):
             "TCP4 1.2.3.4 1.2.3.4 -1 2",
             "TCP4 1.2.3.4 1.2.3.4 ² 2",
             "TCP4  1.2.3.4 1.2.3.4 1 2",
+            "TCP4 1.2.3.4 1.2.3.4 01 2",
+            "TCP4 1.2.3.4 1.2.3.4 1 02",
+            "TCP4 1.2.3.4 1.2.3.4 1 2 ",
+            "TCP4 1.2.3.4 ::1 1 2",
+            "TCP4 1.2.3.4 1.2.3.4 1 2\n",
+            "TCP6 fe80::1%from_1.2.3.4 ::1 1 2",
+            "TCP6 ::127.0.0.1 ::1 1 2",
+            "TCP6 ::7f00:1 ::1 1 2",
+            "TCP4 0.0.0.0 1.2.3.4 1 2",
+            "UNKNOWNS",
+            "unknown",
+            "UDP4 1.2.3.4 1.2.3.4 1 2",
         ):
             self.assert_refused(line(text))
 
     def test_wrong_binaries(self) -> None:
         """Another version, command or kind of network is refused, and half an address."""
         right = binary(Address("203.0.113.9", 1))
-        for at, value in ((12, 0x11), (12, 0x22), (13, 0x12), (13, 0x41)):
+        kinds = (0x01, 0x10, 0x12, 0x13, 0x22, 0x32, 0x41)
+        for at, value in ((12, 0x11), (12, 0x22), *((13, kind) for kind in kinds)):
             self.assert_refused(right[:at] + bytes([value]) + right[at + 1 :])
         self.assert_refused(SIGNATURE + b"\x21\x11\0\x08" + bytes(8))
+        self.assert_refused(SIGNATURE + b"\x21\x21\0\x23" + b"\x20" * 35)
+
+    def test_nobody(self) -> None:
+        """An address that no machine has names no client, least of all this machine."""
+        for host in ("::7f00:1", "::", "0.0.0.0"):
+            self.assert_refused(binary(Address(host, 1)))
+
+    def test_kind_of_a_local_one(self) -> None:
+        """Where a proxy speaks for itself nothing else in its header matters."""
+        for kind in (0x00, 0x12, 0x41, 0xFF):
+            header = SIGNATURE + bytes((0x20, kind)) + b"\0\x05extra"
+            self.assert_source(None, header)
 
     def test_something_else(self) -> None:
         """What is no header is known at the first byte that is wrong."""
