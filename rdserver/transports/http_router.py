@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from rdserver.transports.admission import Admission
 from rdserver.transports.handover import hand_over
-from rdserver.wire.address import v4_normalise
+from rdserver.wire.address import source_host
 
 REQUEST_S = 10.0
 """Time for the first line to come."""
@@ -29,8 +29,9 @@ class HttpRouter(Protocol, TimeoutMixin):
 
     transport: Any  # the reactor's, or what lies over it
 
-    def __init__(self, address: Any, router: HttpRouterFactory) -> None:
+    def __init__(self, address: Any, host: str, router: HttpRouterFactory) -> None:
         self._address = address
+        self._host = host
         self._router = router
         self._received = b""
         self._is_here = True
@@ -69,7 +70,7 @@ class HttpRouter(Protocol, TimeoutMixin):
     def _leave(self) -> None:
         if self._is_here:
             self._is_here = False
-            self._router.admission.leave(v4_normalise(self._address.host))
+            self._router.admission.leave(self._host)
 
     def callLater(self, period: float, func: Callable[[], None]) -> IDelayedCall:
         """TimeoutMixin would take the global reactor; use the clock we were given."""
@@ -101,9 +102,10 @@ class HttpRouterFactory(Factory):
         self.admission = admission
 
     def buildProtocol(self, addr: Any) -> HttpRouter | None:
-        if not self.admission.enter(v4_normalise(addr.host)):
+        host = source_host(addr.host)
+        if host is None or not self.admission.enter(host):
             return None
-        return HttpRouter(addr, self)
+        return HttpRouter(addr, host, self)
 
     def choose(self, path: str) -> Any:
         """Return the factory for a path."""

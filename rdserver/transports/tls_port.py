@@ -19,7 +19,7 @@ from rdserver.transports.admission import Admission
 from rdserver.transports.certificate import Certificate
 from rdserver.transports.handover import hand_over
 from rdserver.transports.relay_deadlines import Deadlines
-from rdserver.wire.address import v4_normalise
+from rdserver.wire.address import source_host
 
 if TYPE_CHECKING:
     from twisted.internet.tcp import Server
@@ -82,8 +82,9 @@ class _Silent(Protocol):
 
     transport: Server
 
-    def __init__(self, address: Any, port: SniffingTlsFactory) -> None:
+    def __init__(self, address: Any, host: str, port: SniffingTlsFactory) -> None:
         self.address = address
+        self.host = host
         self._port = port
 
     def connectionMade(self) -> None:
@@ -142,9 +143,10 @@ class SniffingTlsFactory(Factory):
             self._end(silent)
 
     def buildProtocol(self, addr: Any) -> Protocol | None:
-        if not self._admission.enter(v4_normalise(addr.host)):
+        host = source_host(addr.host)
+        if host is None or not self._admission.enter(host):
             return None
-        return _Silent(addr, self)
+        return _Silent(addr, host, self)
 
     def began(self, silent: _Silent) -> None:
         """Give a new connection its time."""
@@ -156,7 +158,7 @@ class SniffingTlsFactory(Factory):
         if silent in self._silent:
             self._silent.remove(silent)
             self._deadlines.stop(silent)
-            self._admission.leave(v4_normalise(silent.address.host))
+            self._admission.leave(silent.host)
 
     def heard(self, silent: _Silent, data: bytes) -> None:
         """Give a connection away, as its first bytes are there."""
