@@ -144,7 +144,7 @@ class Conversation:
             self._bug(Failure())
 
     def _take(self, payload: bytes) -> None:
-        self.heard()
+        self._line.wait(FRAME_S)
         message = pb.decode(payload)
         settled = self._outlet.settle(self._door.decide(message, self._stream))
         if settled is not None:
@@ -157,8 +157,11 @@ class Conversation:
         self._end_if_old()
 
     def heard(self) -> None:
-        """There was a sign of life: the time for the next message begins anew."""
-        self._line.wait(FRAME_S)
+        """There was a sign of life that is no message."""
+        if self._company.now() >= self._until:
+            self.finish()
+        else:
+            self._line.wait(FRAME_S)
 
     def _go_on(self) -> None:
         self._deciding = False
