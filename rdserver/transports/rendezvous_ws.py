@@ -11,7 +11,7 @@ from rdserver.transports.websocket import GuardedWebSocket
 from rdserver.transports.websocket_environment import Environment
 from rdserver.transports.websocket_factory import GuardedFactory
 from rdserver.wire.address import Address
-from rdserver.wire.websocket import GOING_AWAY, NORMAL
+from rdserver.wire.websocket import BINARY, GOING_AWAY, NORMAL
 
 
 class RendezvousWebSocket(GuardedWebSocket):
@@ -76,7 +76,8 @@ class RendezvousWebSocket(GuardedWebSocket):
     # What the conversation asks for.
 
     def write(self, payload: bytes) -> None:
-        self.sendMessage(payload, isBinary=True)
+        # Autobahn's sendMessage() would hold our answers to the bound of what comes in.
+        self.sendFrame(opcode=BINARY, payload=payload)
 
     def close(self) -> None:
         self.finish(self._code)
