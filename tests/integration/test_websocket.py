@@ -13,6 +13,8 @@ import ssl
 import time
 from typing import Any
 
+import websockets
+
 from rdserver.wire import pb
 from rdserver.wire.address import Address, decode_address
 from tests.integration.case import ProcessTests
@@ -181,6 +183,38 @@ class RenewalTests(WebTests):
             self.context.wrap_socket(plain, server_hostname="localhost") as tls,
         ):
             return str((tls.getpeercert() or {}).get("serialNumber"))
+
+
+class StopTests(WebTests):
+    def test_told(self) -> None:
+        """A server that stops tells all who are there, wherever they are, and ends well."""
+        self.assertEqual([1001] * 4, run(self.stop_meanwhile()))
+        self.assertEqual(-signal.SIGTERM, self.status)  # twistd's way to end
+        for trouble in ("Traceback", "Unhandled", "bug"):
+            self.assertNotIn(trouble, self.running.log())
+
+    async def stop_meanwhile(self) -> list[int]:
+        """Return the codes of those who ask, wait, and are in a session."""
+        waiting, session = new_session(), new_session()
+        async with (
+            self.open(self.id_urls()[2]) as asking,
+            self.open(self.relay_urls()[1]) as alone,
+            self.open(self.relay_urls()[0]) as one,
+            self.open(self.relay_urls()[2]) as other,
+        ):
+            await alone.send(join(waiting))
+            for side in (one, other):
+                await side.send(join(session))
+            await exchange(one, other, 1000)
+            self.status = await asyncio.to_thread(self.running.stop)
+            return [await self.code(each) for each in (asking, alone, one, other)]
+
+    async def code(self, connection: Any) -> int:
+        try:
+            await connection.recv()
+        except websockets.ConnectionClosed as e:
+            return e.rcvd.code if e.rcvd else 0
+        return -1
 
 
 class PagesTests(WebTests):
