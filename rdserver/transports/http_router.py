@@ -6,16 +6,16 @@ It reads the request's first line, and gives the connection away with all that c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 
 from rdserver.transports.admission import Admission
 from rdserver.transports.handover import hand_over
+from rdserver.transports.timed import Timed
 from rdserver.wire.address import source_host
 
 REQUEST_S = 10.0
@@ -24,7 +24,7 @@ REQUEST_S = 10.0
 MAX_LINE_BYTES = 2048
 
 
-class HttpRouter(Protocol, TimeoutMixin):
+class HttpRouter(Protocol, Timed):
     """One connection until its first line is there."""
 
     transport: Any  # the reactor's, or what lies over it
@@ -33,6 +33,7 @@ class HttpRouter(Protocol, TimeoutMixin):
         self._address = address
         self._host = host
         self._router = router
+        self.clock = router.clock
         self._received = b""
         self._is_here = True
 
@@ -71,10 +72,6 @@ class HttpRouter(Protocol, TimeoutMixin):
         if self._is_here:
             self._is_here = False
             self._router.admission.leave(self._host)
-
-    def callLater(self, period: float, func: Callable[[], None]) -> IDelayedCall:
-        """TimeoutMixin would take the global reactor; use the clock we were given."""
-        return self._router.clock.callLater(period, func)
 
 
 class HttpRouterFactory(Factory):

@@ -6,14 +6,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 
 from rdserver.errors import ProtocolError
 from rdserver.transports.admission import Admission
 from rdserver.transports.handover import hand_over
+from rdserver.transports.timed import Timed
 from rdserver.wire.address import Address, source_host
 from rdserver.wire.foreign import foreign
 from rdserver.wire.networks import Networks
@@ -26,7 +26,7 @@ Refused = Callable[[str, str], None]
 """Told the proxy's host, and what was wrong."""
 
 
-class ProxyHeaderProtocol(Protocol, TimeoutMixin):
+class ProxyHeaderProtocol(Protocol, Timed):
     """One connection from a trusted proxy, until its header is whole."""
 
     transport: Any  # the reactor's, or what lies over it
@@ -34,6 +34,7 @@ class ProxyHeaderProtocol(Protocol, TimeoutMixin):
     def __init__(self, address: Address, factory: ProxyHeaderFactory) -> None:
         self._address = address
         self._proxies = factory
+        self.clock = factory.clock
         self._received = b""
 
     def connectionMade(self) -> None:
@@ -81,10 +82,6 @@ class ProxyHeaderProtocol(Protocol, TimeoutMixin):
         if self._address.host:
             self._proxies.admission.leave(self._address.host)
             self._address = Address("", 0)
-
-    def callLater(self, period: float, func: Callable[[], None]) -> IDelayedCall:
-        """TimeoutMixin would take the global reactor; use the clock we were given."""
-        return self._proxies.clock.callLater(period, func)
 
 
 class ProxyHeaderFactory(Factory):

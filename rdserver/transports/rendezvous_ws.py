@@ -85,10 +85,6 @@ class RendezvousWebSocket(GuardedWebSocket):
     def cut(self) -> None:
         self.abort()
 
-    def wait(self, seconds: float) -> None:
-        self.setTimeout(None)
-        self.setTimeout(seconds)
-
     def pause(self) -> None:
         self.transport.pauseProducing()
 

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import (
     IAddress,
-    IDelayedCall,
     IPushProducer,
     IReactorTime,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -21,6 +19,7 @@ from rdserver.rendezvous.events import Event
 from rdserver.transports.admission import Admission
 from rdserver.transports.conversation import FRAME_S, Company, Conversation, Door
 from rdserver.transports.outlet import Outlet
+from rdserver.transports.timed import Timed
 from rdserver.wire.address import Address, source_host
 from rdserver.wire.foreign import foreign
 from rdserver.wire.framing import FrameDecoder, encode_frame
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @implementer(IPushProducer)
-class RendezvousStream(Protocol, TimeoutMixin):
+class RendezvousStream(Protocol, Timed):
     """
     One TCP connection to the ID server.
 
@@ -46,7 +45,7 @@ class RendezvousStream(Protocol, TimeoutMixin):
     def __init__(self, address: Address, company: Company, clock: IReactorTime) -> None:
         self._address = address
         self._company = company
-        self._clock = clock
+        self.clock = clock
         self._decoder = FrameDecoder(company.door.max_frame_bytes)
         self._has_spoken = False
 
@@ -100,12 +99,6 @@ class RendezvousStream(Protocol, TimeoutMixin):
     def cut(self) -> None:
         self.transport.abortConnection()
 
-    def wait(self, seconds: float) -> None:
-        if seconds < (self.timeOut or 0.0):
-            # Not reset to an earlier time: the reactor would search all its timers for it.
-            self.setTimeout(None)
-        self.setTimeout(seconds)
-
     def pause(self) -> None:
         self.transport.pauseProducing()
 
@@ -117,10 +110,6 @@ class RendezvousStream(Protocol, TimeoutMixin):
 
     def timeoutConnection(self) -> None:
         self._conversation.late()
-
-    def callLater(self, period: float, func: Callable[[], None]) -> IDelayedCall:
-        """TimeoutMixin would take the global reactor; use the clock we were given."""
-        return self._clock.callLater(period, func)
 
     def pauseProducing(self) -> None:
         """Called when answers pile up because the client does not read them."""

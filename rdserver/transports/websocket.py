@@ -17,11 +17,10 @@ from typing import Any, TypeVar
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny
-from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
-from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 
+from rdserver.transports.timed import Timed
 from rdserver.transports.websocket_environment import Environment, Overflow, Silence
 from rdserver.wire.address import Address
 from rdserver.wire.foreign import foreign
@@ -58,7 +57,7 @@ def guarded(method: Method) -> Method:
     return guard  # type: ignore[return-value]  # the same, but for the guard
 
 
-class GuardedWebSocket(WebSocketServerProtocol, TimeoutMixin):
+class GuardedWebSocket(WebSocketServerProtocol, Timed):
     """
     One connection, from its upgrade on.
 
@@ -75,6 +74,7 @@ class GuardedWebSocket(WebSocketServerProtocol, TimeoutMixin):
         super().__init__()
         self.address = address
         self._environment = environment
+        self.clock = environment.clock
         self._head: bytes | None = b""
         self._admitted = address.host
 
@@ -181,10 +181,6 @@ class GuardedWebSocket(WebSocketServerProtocol, TimeoutMixin):
         else:
             self.transport.abortConnection()
 
-    def callLater(self, period: float, func: Callable[[], None]) -> IDelayedCall:
-        """TimeoutMixin would take the global reactor; use the clock we were given."""
-        return self._environment.clock.callLater(period, func)
-
     # What Autobahn calls.
 
     def onConnect(self, request: Any) -> None:
@@ -249,9 +245,7 @@ class GuardedWebSocket(WebSocketServerProtocol, TimeoutMixin):
 
     def _limit_closing(self) -> None:
         if self.transport.connected:
-            # Not reset to an earlier time: the reactor would search all its timers.
-            self.setTimeout(None)
-            self.setTimeout(CLOSING_S)
+            self.wait(CLOSING_S)
 
     def _leave(self) -> None:
         if self._admitted:
