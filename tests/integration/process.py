@@ -106,6 +106,14 @@ def free_ports() -> Ports:
     raise RuntimeError("no free set of ports was found")
 
 
+def free_port() -> int:
+    """Return a TCP port that nobody listens on, and :func:`free_ports` never returns."""
+    for port in random.sample(range(32_100, 32_700), 200):
+        if _is_free(port):
+            return port
+    raise RuntimeError("no free port was found")
+
+
 def _is_free(port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> bool:
     for family, host in ((socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0")):
         try:

@@ -18,7 +18,7 @@ import websockets
 from rdserver.wire import pb
 from rdserver.wire.address import Address, decode_address
 from tests.integration.case import ProcessTests
-from tests.integration.process import free_ports
+from tests.integration.process import free_port
 from tests.integration.relayed import new_session
 from tests.integration.sockets import Stream
 from tests.integration.web import (
@@ -47,7 +47,7 @@ class WebTests(ProcessTests):
         self.authority = Authority.make("test authority")
         self.context = trusting(self.authority.save(self.folder))
         self.pair = self.make_pair("server")
-        self.https = free_ports().main + 10
+        self.https = free_port()
         self.running = self.server(
             *(f"--tls-cert={self.pair.cert}", f"--tls-key={self.pair.key}"),
             *(f"--https-port={self.https}", *self.options),
