@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from rdserver.wire import pb
 from rdserver.wire.address import decode_address
-from tests.integration.process import free_ports
 from tests.integration.relayed import new_session
 from tests.integration.web import Message, join
 from tests.interop.browser import Browser
 from tests.interop.case import MB, InteropTests
-from tests.interop.daemon import need
+from tests.interop.daemon import free_port, need
 from tests.interop.proxies import HOST, new_site, start_nginx
 
 PAGES_S = 60.0
@@ -22,7 +21,7 @@ class BrowserTests(InteropTests):
     def setUp(self) -> None:
         need("chromium")
         super().setUp()
-        self.https = free_ports().main + 10
+        self.https = free_port()
         self.running = self.server(
             *(f"--tls-cert={self.pair.cert}", f"--tls-key={self.pair.key}"),
             *(f"--https-port={self.https}", "--relay-auth=open"),

@@ -18,7 +18,7 @@ from attrs import evolve
 from tests.integration.process import Ports, free_ports
 from tests.integration.web import run
 from tests.interop.case import InteropTests
-from tests.interop.daemon import Daemon
+from tests.interop.daemon import Daemon, free_port
 from tests.interop.proxies import (
     HOST,
     Site,
@@ -98,7 +98,7 @@ class PatienceTests(InteropTests):
     async def by_tcp(self, stack: contextlib.AsyncExitStack) -> Connection:
         behind = evolve(free_ports(), host=BEHIND)
         plain = {" send-proxy-v2": ""}
-        proxy = self.keep(start_haproxy_tcp(self.new_folder(), behind, plain))
+        proxy = self.keep(start_haproxy_tcp(self.new_folder(), behind, free_port(), plain))
         proxy.wait_for_port(HOST, behind.main)
         echo = await asyncio.start_server(echo_bytes, BEHIND, behind.main)
         await stack.enter_async_context(echo)

@@ -12,11 +12,10 @@ from typing import Any
 from cryptography import x509
 
 from rdserver.wire import pb
-from tests.integration.process import free_ports
 from tests.integration.relayed import new_session
 from tests.integration.web import ask, exchange, join, run
 from tests.interop.case import MB, InteropTests
-from tests.interop.daemon import need
+from tests.interop.daemon import free_port, need
 from tests.interop.tls import handshake
 from tests.transports.certificates import PairFiles
 
@@ -48,7 +47,7 @@ class RenewalTests(InteropTests):
         super().setUp()
         self.live = Live(self.new_folder())
         self.use(self.pair)
-        self.https = free_ports().main + 10
+        self.https = free_port()
         self.running = self.server(
             *(f"--tls-cert={self.live.pair.cert}", f"--tls-key={self.live.pair.key}"),
             *(f"--https-port={self.https}", "--relay-auth=open"),
