@@ -3,6 +3,8 @@
 #   make test    sets everything up and runs every test (TESTS=tests.wire for a part)
 # For work on the code:
 #   make lint (style and types), make coverage, make proto, make docs, make clean
+#   make interop tests the server among proxies, browsers and other clients, those that
+#                are installed
 #   make bench   measures the server beside others: see bench/README.md (ARGS="--quick")
 
 PYTHON ?= python3
@@ -18,7 +20,7 @@ READY_DEV := $(VENV)/.ready-dev
 # A package without a wheel fails at once here, not in the middle of a C build.
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary :all:
 
-.PHONY: run test lint style types coverage bench proto docs clean
+.PHONY: run test interop lint style types coverage bench proto docs clean
 
 run: $(READY)
 	@mkdir -p data
@@ -30,6 +32,9 @@ test: $(READY)
 	if $(BIN)/python $(TRACE) -m twisted.trial --temp-directory="$$temp/trial" $(TESTS); \
 	then rm -rf "$$temp"; \
 	else echo "The log of the tests is $$temp/trial/test.log" >&2; exit 1; fi
+
+interop: $(READY_DEV)
+	@$(MAKE) --no-print-directory test TESTS="$(sort $(wildcard tests/interop/check_*.py))"
 
 lint: style types
 

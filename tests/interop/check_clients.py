@@ -11,11 +11,11 @@ import websockets
 from rdserver.wire import pb
 from rdserver.wire.address import decode_address
 from tests.integration.client import Device
-from tests.integration.process import free_ports
 from tests.integration.relayed import join_relay, new_session
 from tests.integration.sockets import Stream
 from tests.integration.web import Message, ask, exchange, join, run
 from tests.interop.case import MB, InteropTests
+from tests.interop.daemon import free_port
 from tests.interop.wsproto_client import WsprotoClient
 
 Way = tuple[int, str, ssl.SSLContext | None]
@@ -28,7 +28,7 @@ class ClientTests(InteropTests):
 
     def setUp(self) -> None:
         super().setUp()
-        self.https = free_ports().main + 10
+        self.https = free_port()
         self.running = self.server(
             *(f"--tls-cert={self.pair.cert}", f"--tls-key={self.pair.key}"),
             *(f"--https-port={self.https}", "--relay-auth=open"),

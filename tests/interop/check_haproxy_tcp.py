@@ -14,8 +14,8 @@ from tests.integration.relayed import Exchange, join_relay, new_session
 from tests.integration.sockets import Stream
 from tests.integration.web import run
 from tests.interop.case import CLIENT, FORGED, MB, PARTNER, InteropTests, Rendezvous
-from tests.interop.daemon import need
-from tests.interop.proxies import HOST, https_of, start_haproxy_tcp
+from tests.interop.daemon import free_port, need
+from tests.interop.proxies import HOST, start_haproxy_tcp
 
 _Mixin = InteropTests if TYPE_CHECKING else object
 
@@ -36,21 +36,24 @@ class TcpContract(_Mixin):
         need("haproxy")
         super().setUp()
         behind = evolve(free_ports(), host=BEHIND)
+        self.https = free_port()
         self.running = self.server(
             *(f"--bind={BEHIND}", "--proxy-protocol", f"--trusted-proxies={HOST}"),
             *(f"--tls-cert={self.pair.cert}", f"--tls-key={self.pair.key}"),
-            f"--https-port={https_of(behind)}",
+            f"--https-port={self.https}",
             ports=behind,
         ).start()
         self.ports = Ports(behind.main, behind.relay)
-        proxy = self.keep(start_haproxy_tcp(self.new_folder(), behind, self.changes()))
+        proxy = self.keep(
+            start_haproxy_tcp(self.new_folder(), behind, self.https, self.changes())
+        )
         for port in self.proxied():
             proxy.wait_for_port(HOST, port)
 
     def proxied(self) -> list[int]:
         """Return the ports of the proxy."""
         main, relay = self.ports.main, self.ports.relay
-        return [main - 1, main, relay, https_of(self.ports)]
+        return [main - 1, main, relay, self.https]
 
     def registered(self, peer_id: str) -> Device:
         """Return a device that registered by UDP, and answers through the proxy."""
@@ -104,7 +107,7 @@ class TcpContract(_Mixin):
 
     def test_websocket(self) -> None:
         """Through the port for TLS as well the client's own address counts."""
-        base = f"wss://localhost:{https_of(self.ports)}"
+        base = f"wss://localhost:{self.https}"
         device = self.registered("100200404")
         both = Rendezvous(self, self.running, f"{base}/ws/id", device)
         a = self.controller(self.ports)

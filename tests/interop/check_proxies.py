@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import http.client
 import shlex
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from tests.integration.web import Framed, run
 from tests.interop.case import (
@@ -31,6 +32,9 @@ from tests.interop.snippets import shipped
 from tests.interop.tls import handshake
 
 _Mixin = InteropTests if TYPE_CHECKING else object
+
+Opens = Callable[[], Any]
+"""Returns a connection to be entered."""
 
 SESSION_S = 120.0
 
@@ -84,24 +88,26 @@ class ProxyContract(_Mixin):
         """Two clients behind the proxy have a session, each with its own address."""
         url = self.url("/ws/relay")
         self.hold_session(
-            self.open(url, host=CLIENT, headers=FORGED),
-            self.open(url, host=PARTNER, headers=FORGED),
+            lambda: self.open(url, host=CLIENT, headers=FORGED),
+            lambda: self.open(url, host=PARTNER, headers=FORGED),
         )
         self.wait_for(lambda: f"{CLIENT}:" in self.sessions(), "A is not in the log")
         self.assertIn(f"{PARTNER}:", self.sessions())
 
     def test_session_with_tcp(self) -> None:
         """One behind the proxy has a session with one that is not."""
-        other = Framed(HOST, self.running.ports.relay)
-        self.hold_session(self.open(self.url("/ws/relay"), host=CLIENT), other)
+        self.hold_session(
+            lambda: self.open(self.url("/ws/relay"), host=CLIENT),
+            lambda: Framed(HOST, self.running.ports.relay),
+        )
 
-    def hold_session(self, first: object, second: object) -> None:
+    def hold_session(self, first: Opens, second: Opens) -> None:
         device = self.device(self.running.ports, "100200303").register()
         both = Rendezvous(self, self.running, self.url("/ws/id"), device)
 
         async def hold() -> None:
             session = await both.agree(self.controller(self.running.ports))
-            await both.meet(session, first, second, 50 * MB)
+            await both.meet(session, first(), second(), 50 * MB)
 
         run(hold(), SESSION_S)
 

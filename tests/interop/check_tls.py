@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from tests.integration.process import free_ports
 from tests.interop.case import InteropTests, run_program
-from tests.interop.daemon import need
+from tests.interop.daemon import free_port, need
 from tests.interop.proxies import HOST
 from tests.interop.tls import handshake, permissive, serve
 
@@ -22,7 +21,7 @@ class OwnTlsTests(InteropTests):
         need("openssl")
         need("curl")
         super().setUp()
-        self.https = free_ports().main + 10
+        self.https = free_port()
         self.running = self.server(
             *(f"--tls-cert={self.pair.cert}", f"--tls-key={self.pair.key}"),
             f"--https-port={self.https}",
@@ -54,7 +53,7 @@ class OwnTlsTests(InteropTests):
 
     def test_old_versions_could_be_spoken(self) -> None:
         """It is not ``openssl`` that refuses old versions in these tests."""
-        port = free_ports().main
+        port = free_port()
         other = self.keep(serve(self.new_folder(), self.pair, port))
         other.wait_for_port(HOST, port)
         self.assertTrue(handshake(port, "1.1", self.ca_file).is_complete)

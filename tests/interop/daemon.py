@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -28,6 +29,22 @@ def need(program: str) -> str:
         return path
     message = f"{program} is not installed"
     raise AssertionError(message) if os.environ.get("CI") else SkipTest(message)
+
+
+def free_port(besides: int = 0) -> int:
+    """Return a port that nobody listens on, and that no ``free_ports()`` will be."""
+    is_dual = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if is_dual else socket.AF_INET
+    for _ in range(200):
+        port = random.randrange(10_000, 20_000)
+        address = "", port
+        try:
+            socket.create_server(address, family=family, dualstack_ipv6=is_dual).close()
+        except OSError:
+            continue
+        if port != besides:
+            return port
+    raise RuntimeError("no free port was found")
 
 
 class Daemon:

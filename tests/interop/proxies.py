@@ -15,8 +15,8 @@ from pathlib import Path
 
 from attrs import frozen
 
-from tests.integration.process import Ports, free_ports
-from tests.interop.daemon import Daemon, need
+from tests.integration.process import Ports
+from tests.interop.daemon import Daemon, free_port, need
 from tests.interop.snippets import shipped, with_changes
 from tests.interop.tls import permissive
 from tests.transports.certificates import PairFiles
@@ -135,10 +135,13 @@ def start_haproxy(site: Site) -> Daemon:
     return run_haproxy(site.folder, snippet)
 
 
-def start_haproxy_tcp(folder: Path, server: Ports, changes: dict[str, object]) -> Daemon:
+def start_haproxy_tcp(
+    folder: Path, server: Ports, https: int, changes: dict[str, object]
+) -> Daemon:
     """
     Start HAProxy in TCP mode, on the same ports as the server behind it.
 
+    :param https: the one for TLS.
     :param changes: besides those of the addresses.
     """
     ports = f"{server.main - 1}-{server.relay}"
@@ -148,8 +151,8 @@ def start_haproxy_tcp(folder: Path, server: Ports, changes: dict[str, object]) -
         {
             "bind *:21115-21117": f"bind {here}:{ports}",
             "bind [::]:21115-21117 v6only": f"bind {here_6}:{ports}",
-            "bind *:443": f"bind {here}:{https_of(server)}",
-            "bind [::]:443 v6only": f"bind {here_6}:{https_of(server)}",
+            "bind *:443": f"bind {here}:{https}",
+            "bind [::]:443 v6only": f"bind {here_6}:{https}",
             "server rustdesk 10.0.0.2": f"server rustdesk {server.host}",
             **changes,
         },
@@ -164,11 +167,6 @@ def run_haproxy(folder: Path, snippet: str) -> Daemon:
     path.write_text(HAPROXY_DEFAULTS + snippet, "utf-8")
     command = [program, "-db", "-f", str(path)]
     return Daemon(folder, "haproxy", command, permissive(folder))
-
-
-def https_of(server: Ports) -> int:
-    """Return a port for TLS that belongs to *server* like its others."""
-    return server.main + 10
 
 
 MODS = Path("/etc/apache2/mods-available")
@@ -254,5 +252,5 @@ def start_caddy(site: Site) -> Daemon:
 
 def new_site(folder: Path, server: Ports, pair: PairFiles) -> Site:
     """Return a site in an empty *folder*, on free ports."""
-    free = free_ports()
-    return Site(folder, free.main, free.relay, server, pair)
+    https = free_port()
+    return Site(folder, https, free_port(besides=https), server, pair)
