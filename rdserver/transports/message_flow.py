@@ -13,7 +13,7 @@ from typing import Protocol
 from rdserver.relay.session import Session
 from rdserver.transports.loop_flow import LoopFlow
 from rdserver.transports.splice_owner import Owner
-from rdserver.transports.splice_tools import BUFFER_BYTES, Tools
+from rdserver.transports.splice_tools import MESSAGE_BUFFER_BYTES, Tools
 from rdserver.transports.unsent import unsent_bytes
 from rdserver.wire.transcode import Pieces, Transcoder
 
@@ -79,17 +79,23 @@ class MessageFlow(LoopFlow):
         if self.over:
             self._wind_up()
         elif self.readable and not self._held:
-            self._copy(BUFFER_BYTES if self._is_far else min(self._allowed(), BUFFER_BYTES))
+            self._copy(MESSAGE_BUFFER_BYTES if self._is_far else self._allowed())
 
     def _copy(self, want: int) -> None:
-        size = self._receive(want)
+        tools = self._tools
+        try:
+            size = self.source.recv_into(tools.message_buffer, want)
+        except OSError as e:
+            self._not_received(e)
+            return
         if not size:
+            self._received_all()
             return
         self._account(size)
         self.readable = size == want or self.closing
         if self.readable:
-            self._tools.loop.queue(self)
-        self._pass_on(self._tools.view[:size])
+            tools.loop.queue(self)
+        self._pass_on(tools.message_view[:size])
 
     def _pass_on(self, view: memoryview) -> None:
         transcoder = self.transcoder
