@@ -13,7 +13,11 @@ BUILD = HERE / "build"
 _FLAGS = ("-O2", "-D_GNU_SOURCE", "-Wall", "-Wextra")
 _PROGRAMS: dict[str, tuple[str, ...]] = {
     "loadgen": tuple(
-        f"load/{name}.c" for name in ("loadgen", "bulk", "pingpong", "sessions", "common")
+        f"load/{name}.c"
+        for name in (
+            *("loadgen", "bulk", "messages", "pingpong"),
+            *("sessions", "framing", "inbound", "common"),
+        )
     ),
     "udpgen": ("load/udpgen.c", "load/common.c"),
     "conngen": ("load/conngen.c", "load/common.c"),
