@@ -13,7 +13,11 @@ BUILD = HERE / "build"
 _FLAGS = ("-O2", "-D_GNU_SOURCE", "-Wall", "-Wextra")
 _PROGRAMS: dict[str, tuple[str, ...]] = {
     "loadgen": tuple(
-        f"load/{name}.c" for name in ("loadgen", "bulk", "pingpong", "sessions", "common")
+        f"load/{name}.c"
+        for name in (
+            *("loadgen", "bulk", "messages", "pingpong"),
+            *("sessions", "framing", "inbound", "common"),
+        )
     ),
     "udpgen": ("load/udpgen.c", "load/common.c"),
     "conngen": ("load/conngen.c", "load/common.c"),
@@ -21,8 +25,10 @@ _PROGRAMS: dict[str, tuple[str, ...]] = {
     "udp_srv": ("peers/c/udp_srv.c",),
     "tcp_srv": ("peers/c/tcp_srv.c",),
 }
-_PEERS = ("c_relay", "udp_srv", "tcp_srv", "tokio_peer")
-TOKIO_PEER = BUILD / "tokio" / "release" / "tokio_peer"
+_CRATES = {"tokio_peer": "tokio", "tokio_ws_peer": "tokio-ws"}
+"""The peers in Rust, and their folders; both have tokio's wire.rs."""
+
+_PEERS = ("c_relay", "udp_srv", "tcp_srv", *_CRATES)
 
 
 def say(text: str) -> None:
@@ -33,7 +39,9 @@ def say(text: str) -> None:
 
 def program(name: str) -> Path:
     """Return where the program *name* is built."""
-    return TOKIO_PEER if name == "tokio_peer" else BUILD / name
+    if name in _CRATES:
+        return BUILD / _CRATES[name] / "release" / name
+    return BUILD / name
 
 
 def _is_fresh(target: Path, sources: list[Path]) -> bool:
@@ -52,21 +60,22 @@ def compile_to(folder: Path, name: str) -> Path:
     return target
 
 
-def _build_tokio() -> None:
-    folder = HERE / "peers" / "tokio"
-    sources = [*folder.glob("src/*.rs"), folder / "Cargo.toml", folder / "Cargo.lock"]
-    if _is_fresh(TOKIO_PEER, sources):
+def _build_crate(name: str) -> None:
+    peers, target = HERE / "peers", program(name)
+    folder = peers / _CRATES[name]
+    sources = [*peers.glob("*/src/*.rs"), folder / "Cargo.toml", folder / "Cargo.lock"]
+    if _is_fresh(target, sources):
         return
-    TOKIO_PEER.unlink(missing_ok=True)
+    target.unlink(missing_ok=True)
     if shutil.which("cargo") is None:
-        say("cargo is missing: the tokio peer is left out")
+        say(f"cargo is missing: {name} is left out")
         return
-    target = ("--target-dir", str(BUILD / "tokio"))
-    command = ["cargo", "build", "--quiet", "--release", "--locked", *target]
+    place = ("--target-dir", str(BUILD / _CRATES[name]))
+    command = ["cargo", "build", "--quiet", "--release", "--locked", *place]
     if subprocess.run(command, cwd=folder, check=False).returncode == 0:
-        TOKIO_PEER.touch()
+        target.touch()
         return
-    say("cargo could not build the tokio peer: it is left out")
+    say(f"cargo could not build {name}: it is left out")
 
 
 def available() -> set[str]:
@@ -85,7 +94,8 @@ def build() -> set[str]:
     BUILD.mkdir(exist_ok=True)
     for name in _PROGRAMS:
         compile_to(BUILD, name)
-    _build_tokio()
+    for name in _CRATES:
+        _build_crate(name)
     return available()
 
 

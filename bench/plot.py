@@ -17,6 +17,7 @@ from bench.build import say
 from bench.figures import Spread, spread
 from bench.svg import bar_chart, line_chart
 from bench.table import markdown
+from bench.websocket_rows import DIRECTIONS, SIZES
 
 _NAMES = {
     "ours": "rdserver",
@@ -26,6 +27,7 @@ _NAMES = {
     "C8": "C, 8 KiB copies",
     "C splice": "C, splice",
     "C batch": "C, recvmmsg",
+    "tungstenite": "tokio, tungstenite",
 }
 _BEGIN, _END = "<!-- table: written by bench/plot.py -->", "<!-- end of the table -->"
 
@@ -80,6 +82,17 @@ def latency(rows: Rows) -> str:
     return bar_chart(title, "us, logarithmic", bars, logarithmic=True)
 
 
+def websocket(rows: Rows) -> str:
+    """Messages of each size, to and from WebSocket."""
+    bars = {
+        f"{a} to {b}, {size}K": _figures(rows, f"{a}-to-{b}-{size}k", "mb_s")
+        for a, b in DIRECTIONS
+        for size in SIZES
+    }
+    bars = {title: found for title, found in bars.items() if found}
+    return bar_chart("Messages relayed by one core", "MB/s", bars)
+
+
 def _sweep(rows: Rows, prefix: str, figure: str) -> dict[str, dict[float, float]]:
     series: dict[str, dict[float, float]] = {}
     for row in rows:
@@ -107,6 +120,7 @@ _PLOTS = {
     "latency": latency,
     "sessions": sessions,
     "devices": devices,
+    "websocket": websocket,
 }
 
 

@@ -30,9 +30,15 @@ _LIMITS = (
 
 
 @contextmanager
-def relayed(server: Server, mode: str, sessions: int, **options: Any) -> Iterator[Load]:
-    """Run loadgen with sessions that *server* was told of before."""
-    announcer = Announcer(server)
+def relayed(
+    server: Server, mode: str, sessions: int, number: int = 0, **options: Any
+) -> Iterator[Load]:
+    """
+    Run loadgen with sessions that *server* was told of before.
+
+    :param number: of the device they lead to, which may not register too often.
+    """
+    announcer = Announcer(server, number)
     seconds = options["seconds"] + options.get("warm", 0.3)
     load = Load(
         "loadgen",

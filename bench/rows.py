@@ -2,39 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from attrs import frozen
-
-from bench import id_rows, relay_rows
+from bench import id_rows, relay_rows, websocket_rows
 from bench.figures import Goal, Kind
-from bench.load import Figures
-from bench.setting import Setting
-
-Measure = Callable[[Setting, str], Figures]
-
-
-@frozen
-class Row:
-    """
-    One thing that is measured.
-
-    :ivar candidates: who takes part; "ours" or names of bench/servers.py.
-    :ivar measure: one run of one candidate, with a fresh server.
-    :ivar stand_ins: who takes a candidate's place where that cannot be built.
-    :ivar small_packets: MTU 1500 and no offload.
-    :ivar ipv6: needs addresses of IPv6.
-    """
-
-    name: str
-    title: str
-    candidates: tuple[str, ...]
-    measure: Measure
-    goals: tuple[Goal, ...]
-    stand_ins: tuple[tuple[str, str], ...] = ()
-    small_packets: bool = False
-    ipv6: bool = False
-
+from bench.row import Row, never
 
 _CPU_PER_GB = "cpu_s_per_gb"
 _C8_FOR_T = (("T relay", "C8"),)
@@ -49,17 +19,12 @@ def _share(must: float | None, aim: float) -> Goal:
     return Goal("min_share", "", must, aim, kind=Kind.VALUE, at_least=True, label=label)
 
 
-def _never(figure: str, label: str, of: str = "ours") -> Goal:
-    """Return a goal for what must not happen once in any run."""
-    return Goal(figure, "", 0, 0, Kind.VALUE, of=of, label=label, worst=True)
-
-
 _NONE_LOST = (
-    _never("lost", "heartbeats lost"),
+    never("lost", "heartbeats lost"),
     Goal("late", kind=Kind.VALUE, label="answered after 0.5-3 s", worst=True),
-    _never("asked_for_key", "known devices asked for their key"),
+    never("asked_for_key", "known devices asked for their key"),
 )
-_NONE_FAILED = _never("failed", "failed requests")
+_NONE_FAILED = never("failed", "failed requests")
 _OF_C64 = Goal(_CPU_PER_GB, "C64", 0.65, 0.45)
 _BESIDE_C64 = Goal(_CPU_PER_GB, "C64")
 _OF_SPLICE = Goal(_CPU_PER_GB, "C splice")
@@ -107,9 +72,9 @@ ROWS = (
         _RELAYS,
         relay_rows.checked,
         (
-            _never("bad", ""),
-            _never("bad", "of T relay", "T relay"),
-            _never("bad", "of C64", "C64"),
+            never("bad", ""),
+            never("bad", "of T relay", "T relay"),
+            never("bad", "of C64", "C64"),
         ),
     ),
     Row(
@@ -162,6 +127,7 @@ ROWS = (
             Goal("kib_per_session", "T relay"),
         ),
     ),
+    *websocket_rows.ROWS,
     Row(
         "heartbeats",
         "UDP heartbeats: CPU us per packet",

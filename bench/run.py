@@ -26,7 +26,8 @@ from bench.build import HERE, available, build, say
 from bench.child import ALL_CPUS, leave_server_cpu
 from bench.figures import Runs, Verdict, judge
 from bench.load import Figures, LoadError
-from bench.rows import ROWS, SWEEPS, Row
+from bench.row import Row
+from bench.rows import ROWS, SWEEPS
 from bench.servers import PEERS, add_build_options, chosen_build
 from bench.setting import Setting
 from bench.table import HEADING, lines_of

@@ -70,13 +70,13 @@ def _title(title: str, place: int, goal: Goal) -> str:
 
 
 def _plain(runs: Runs) -> list[str]:
-    """Return lines for a row without goals: its CPU figure for each candidate."""
+    """Return lines for a row without goals: what was measured of each candidate."""
     lines = []
     for candidate, measured in runs.items():
-        for figure in ("cpu_s_per_gb", "cpu_us_each"):
+        for figure in ("cpu_s_per_gb", "cpu_us_each", "mb_s"):
             found = spread(measured, figure)
             if found is not None:
-                lines.append(f"  {candidate:<20} {found}")
+                lines.append(f"  {candidate:<20} {found} {figure}")
     return lines
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from random import Random
 from xml.etree import ElementTree
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bench import crowd, relay_rows, run
+from bench import build, crowd, plot, relay_rows, run
 from bench.devices import own_address
 from bench.figures import Goal, Kind, Runs, Spread, judge, short, spread
 from bench.load import Figures, LoadError
-from bench.rows import ROWS, SWEEPS, Row
+from bench.row import Row
+from bench.rows import ROWS, SWEEPS
 from bench.run import outcome
 from bench.servers import PEERS, Server
 from bench.soak_plan import Ending, fits, new_plan, piece
@@ -55,6 +57,13 @@ class FigureTests(SynchronousTestCase):
         self.assertEqual("aim", word(goal, 0.9))
         self.assertEqual("must", word(goal, 0.8))
         self.assertEqual("MISSED", word(goal, 0.79))
+
+    def test_ratio_of_which_more_is_better(self) -> None:
+        """So many times the other's figure is reached at the limit, and not below it."""
+        goal = Goal("cost", "T", must=1.2, aim=3.0, at_least=True)
+        self.assertEqual("aim", word(goal, 3.0, 1.0))
+        self.assertEqual("must", word(goal, 1.2, 1.0))
+        self.assertEqual("MISSED", word(goal, 1.19, 1.0))
 
     def test_difference(self) -> None:
         """What comes on top of the other one counts."""
@@ -125,6 +134,19 @@ class RowTests(SynchronousTestCase):
                 self.assertIn(goal.of, row.candidates, row.name)
                 self.assertIn(goal.against, ("", *row.candidates), row.name)
 
+    def test_websocket_goals(self) -> None:
+        """Each size counts, in the two directions that have a goal."""
+        limits = {
+            row.name: row.goals[0].must
+            for row in ROWS
+            if row.name.endswith(("-1k", "-16k", "-256k"))
+        }
+        expected = {"ws-to-tcp": 3.0, "tcp-to-ws": 1.2, "ws-to-ws": None}
+        for name, times in expected.items():
+            for size in ("1k", "16k", "256k"):
+                self.assertEqual(times, limits.pop(f"{name}-{size}"), name)
+        self.assertEqual({}, limits)
+
     def test_names_are_single(self) -> None:
         """A row can be chosen by its name."""
         names = [row.name for row in (*ROWS, *SWEEPS)]
@@ -145,6 +167,28 @@ class RowTests(SynchronousTestCase):
         self.assertIn("FAILED", line)
         self.assertIn("ours: 0 of 1 runs", reason)
         self.assertIn("| FAILED |", markdown({"rows": {"row": shown}}))
+
+
+class BuildTests(SynchronousTestCase):
+    """What cannot be built is left out with a word."""
+
+    def setUp(self) -> None:
+        self.said: list[str] = []
+        self.patch(build, "say", self.said.append)
+        self.patch(build, "BUILD", Path(self.mktemp()))
+
+    def test_no_cargo(self) -> None:
+        """Without cargo there are no peers in Rust, and each of them is named."""
+        self.patch(shutil, "which", lambda _name: None)
+        for name in ("tokio_peer", "tokio_ws_peer"):
+            build._build_crate(name)
+            self.assertIn(name, self.said.pop())
+        self.assertEqual(set(), build.available())
+
+    def test_each_has_a_place(self) -> None:
+        """No peer is built over another one."""
+        places = {build.program(binary) for binary, *_ in PEERS.values()}
+        self.assertEqual(len({binary for binary, *_ in PEERS.values()}), len(places))
 
 
 class ExitStatusTests(SynchronousTestCase):
@@ -276,6 +320,14 @@ class ChartTests(SynchronousTestCase):
         series = {"ours": {1.0: 0.5, 100.0: 0.7}, "T": {10.0: 1.5}}
         self.assert_drawing(line_chart("Cost", "s", "sessions", series), "1", "10", "100")
         self.assert_drawing(line_chart("Cost", "s", "n", {"ours": {5.0: 1.0}}), "5")
+
+    def test_websocket(self) -> None:
+        """Each direction and size that was measured has its bars, the others have none."""
+        runs = {"ours": [{"mb_s": 20.0}], "tungstenite": [{"mb_s": 10.0}]}
+        text = plot.websocket({"ws-to-tcp-1k": {"runs": runs}})
+        self.assert_drawing(text, "ws to tcp, 1K", "20", "10", "tokio, tungstenite")
+        self.assertNotIn("256K", text)
+        self.assertRaises(ValueError, plot.websocket, {})
 
     def test_nothing(self) -> None:
         """Without figures there is no plot."""

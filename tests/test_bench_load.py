@@ -76,11 +76,16 @@ class Peer(threading.Thread):
         for accepted in self._accepted:
             accepted.close()
 
-    def accept(self) -> tuple[socket.socket, bytes]:
-        """Return the next connection, and what follows its first frame already."""
+    def connection(self) -> socket.socket:
+        """Return the next connection."""
         self.ready(self._listener)
         accepted, _address = self._listener.accept()
         self._accepted.append(accepted)
+        return accepted
+
+    def accept(self) -> tuple[socket.socket, bytes]:
+        """Return the next connection, and what follows its first frame already."""
+        accepted = self.connection()
         decoder = FrameDecoder(1000)
         while next(decoder.feed(self.read(accepted)), None) is None:
             pass
@@ -153,9 +158,15 @@ class LoadCase(SynchronousTestCase):
         self.patch(load, "program", lambda name: compile_to(folder, name))
 
     def start(self, serve: Callable[[Peer], None], *what: str, **options: Any) -> Load:
-        """Run a generator against a server of ours; both end with the test."""
+        """
+        Run a generator against a server of ours; both end with the test.
+
+        Where a side comes by WebSocket, it comes to the same port as the others.
+        """
         peer = Peer(serve)
         self.peer = peer
+        if "ws" in (options.get("a"), options.get("b")):
+            options["wsport"] = peer.port
         begun = Load(*what, limit_s=LOAD_S, port=peer.port, addresses=1, **options)
         peer.start()  # no thread is there when a process is made
         for ending in (peer.close, peer.end, begun.__exit__):  # the last one comes first

@@ -219,6 +219,7 @@ int bulk_run(struct sessions *sessions) {
     bulk.verify = number_option("verify", 0) != 0;
     bool both = number_option("both", 0) != 0;
     options_end();
+    sessions_need_tcp(sessions, "bulk");
     if (bulk.bytes)
         bulk.window.warm_s = 0; // everything counts, from the first byte on
     bulk.received = allocate(1, RECEIVE_BYTES);

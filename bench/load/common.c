@@ -224,13 +224,18 @@ size_t put_bytes(u8 *out, unsigned field, const void *data, size_t size) {
     return head + size;
 }
 
-size_t put_frame(u8 *out, const void *payload, size_t size) {
+size_t put_frame_head(u8 *out, size_t size) {
     unsigned extra = size < 1 << 6 ? 0 : size < 1 << 14 ? 1 : size < 1 << 22 ? 2 : 3;
     uint32_t head = (uint32_t)(size << 2 | extra);
     for (unsigned i = 0; i <= extra; i++)
         out[i] = (u8)(head >> (8 * i));
-    memcpy(out + extra + 1, payload, size);
-    return size + extra + 1;
+    return extra + 1;
+}
+
+size_t put_frame(u8 *out, const void *payload, size_t size) {
+    size_t head = put_frame_head(out, size);
+    memcpy(out + head, payload, size);
+    return head + size;
 }
 
 static double thread_cpu_s(const char *folder) {

@@ -48,6 +48,7 @@ bool read_whole(int fd, void *data, size_t size, double timeout_s);
 size_t put_varint(u8 *out, uint64_t value);
 size_t put_number(u8 *out, unsigned field, uint64_t value);
 size_t put_bytes(u8 *out, unsigned field, const void *data, size_t size);
+size_t put_frame_head(u8 *out, size_t size);
 size_t put_frame(u8 *out, const void *payload, size_t size);
 
 // CPU time of a process with all its threads and children, in seconds; 0 for pid 0.

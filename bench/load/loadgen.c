@@ -2,11 +2,15 @@
 //
 //   bulk      as much as goes, or rate=MBIT in messages of chunk= bytes; both=1 sends both
 //             ways; verify=1 checks every byte; bytes=N ends after so many a direction
+//   messages  as many as go, of size= bytes; both=1, verify=1 as above; lengths are always
+//             checked; messages=N ends after so many a direction
 //   pingpong  messages of size= bytes go to and fro; interval_us=, fifo=1, sleep=1
 //   idle      opens sessions=, says READY after every step= of them, waits seconds=;
 //             beat=S sends one byte each S seconds, for relays that end silent sessions
 //
 // Everywhere: host port key uuids sessions first source addresses seconds warm pid.
+// messages, pingpong and idle: a=ws and b=ws let a side come by WebSocket, to wsport=
+// (port+2).  Bytes are sent by A, if only one side does.
 // uuids= names a file with one a line, - is stdin, which may come bit by bit.
 // One line of JSON on stdout is the result; see bench/README.md.
 #include <stdio.h>
@@ -38,6 +42,8 @@ static int idle_run(struct sessions *sessions) {
     double seconds = number_option("seconds", 1), beat_s = number_option("beat", 0);
     double *heard_s = allocate((size_t)sessions->count, sizeof *heard_s);
     options_end();
+    if (beat_s)
+        sessions_need_tcp(sessions, "beat");
     for (int open = 0; open < sessions->count; open += step) {
         int to = open + step < sessions->count ? open + step : sessions->count;
         sessions_open(sessions, open, to);
@@ -51,19 +57,26 @@ static int idle_run(struct sessions *sessions) {
     return 0;
 }
 
+static const struct {
+    const char *name;
+    int (*run)(struct sessions *sessions);
+} MODES[] = {
+    {"bulk", bulk_run},
+    {"messages", messages_run},
+    {"pingpong", pingpong_run},
+    {"idle", idle_run},
+};
+
 int main(int argc, char **argv) {
     struct sessions sessions;
     const char *mode = argc > 1 ? argv[1] : "";
     prepare_process();
     options_begin(argc > 1 ? argc - 1 : argc, argc > 1 ? argv + 1 : argv);
-    if (strcmp(mode, "bulk") && strcmp(mode, "pingpong") && strcmp(mode, "idle")) {
-        fprintf(stderr, "usage: loadgen bulk|pingpong|idle name=value...\n");
-        return 2;
-    }
-    sessions_options(&sessions, 1);
-    if (!strcmp(mode, "bulk"))
-        return bulk_run(&sessions);
-    if (!strcmp(mode, "pingpong"))
-        return pingpong_run(&sessions);
-    return idle_run(&sessions);
+    for (size_t i = 0; i < sizeof MODES / sizeof *MODES; i++)
+        if (!strcmp(mode, MODES[i].name)) {
+            sessions_options(&sessions, 1);
+            return MODES[i].run(&sessions);
+        }
+    fprintf(stderr, "usage: loadgen bulk|messages|pingpong|idle name=value...\n");
+    return 2;
 }

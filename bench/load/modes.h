@@ -4,5 +4,6 @@
 #include "sessions.h"
 
 int bulk_run(struct sessions *sessions);
+int messages_run(struct sessions *sessions);
 int pingpong_run(struct sessions *sessions);
 #endif

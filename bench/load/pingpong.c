@@ -8,12 +8,18 @@
 
 #include "modes.h"
 
-enum { MAX_EVENTS = 1024, MAX_SIZE = 65536 };
+enum { MAX_EVENTS = 1024, MAX_SIZE = 65536, MAX_WIRE_BYTES = MAX_SIZE + MAX_HEAD_BYTES };
 
 struct pair {
     double sent_s, next_s;
-    int got[2]; // bytes of the message that is on its way, at A and at B
+    size_t got[2]; // bytes of the message that is on its way, at A and at B
     bool under_way;
+};
+
+// The message on the wire of one side.
+struct wire {
+    u8 sent[MAX_WIRE_BYTES], expected[MAX_WIRE_BYTES];
+    size_t sent_bytes, expected_bytes;
 };
 
 struct pingpong {
@@ -21,12 +27,27 @@ struct pingpong {
     struct window window;
     struct pair *pairs;
     struct latencies latencies;
-    int epoll, size;
+    struct wire wire[2];
+    int epoll;
     double interval_s;
     bool fifo, sleeps;
     long done;
-    u8 message[MAX_SIZE], received[MAX_SIZE];
+    u8 received[MAX_WIRE_BYTES];
 };
+
+static void make_messages(struct pingpong *game, size_t size) {
+    u8 message[MAX_SIZE];
+    for (size_t i = 0; i < size; i++)
+        message[i] = (u8)(i * 37 + 11);
+    for (int side = 0; side < 2; side++) {
+        struct wire *wire = &game->wire[side];
+        enum framing framing = game->sessions->framing[side];
+        wire->sent_bytes = put_message(wire->sent, framing, message, size, SOME_MASK);
+        size_t head = put_server_head(wire->expected, framing, size);
+        memcpy(wire->expected + head, message, size);
+        wire->expected_bytes = head + size;
+    }
+}
 
 static void watch(struct pingpong *game) {
     game->epoll = epoll_create1(0);
@@ -38,8 +59,10 @@ static void watch(struct pingpong *game) {
         }
 }
 
-static void send_message(struct pingpong *game, int fd) {
-    if (write(fd, game->message, (size_t)game->size) != game->size)
+static void send_message(struct pingpong *game, int index, int side) {
+    const struct wire *wire = &game->wire[side];
+    int fd = game->sessions->list[index].fd[side];
+    if (write(fd, wire->sent, wire->sent_bytes) != (ssize_t)wire->sent_bytes)
         die("write");
 }
 
@@ -52,26 +75,27 @@ static void serve(struct pingpong *game, int index, double t) {
     if (pair->next_s < t)
         pair->next_s = t;
     pair->sent_s = now_s();
-    send_message(game, game->sessions->list[index].fd[0]);
+    send_message(game, index, 0);
 }
 
 static void receive(struct pingpong *game, int index, int side) {
     struct pair *pair = &game->pairs[index];
-    int fd = game->sessions->list[index].fd[side];
-    size_t missing = (size_t)(game->size - pair->got[side]);
-    ssize_t got = read(fd, game->received, missing);
+    const struct wire *wire = &game->wire[side];
+    const u8 *expected = wire->expected + pair->got[side];
+    size_t missing = wire->expected_bytes - pair->got[side];
+    ssize_t got = read(game->sessions->list[index].fd[side], game->received, missing);
     if (got < 0 && errno == EAGAIN)
         return;
-    if (got <= 0 || memcmp(game->received, game->message + pair->got[side], (size_t)got)) {
+    if (got <= 0 || memcmp(game->received, expected, (size_t)got)) {
         fprintf(stderr, "session %d %s\n", index, got <= 0 ? "ended" : "has wrong bytes");
         exit(3);
     }
-    pair->got[side] += (int)got;
-    if (pair->got[side] < game->size)
+    pair->got[side] += (size_t)got;
+    if (pair->got[side] < wire->expected_bytes)
         return;
     pair->got[side] = 0;
     if (side) {
-        send_message(game, fd);
+        send_message(game, index, side);
         return;
     }
     latency_add(&game->latencies, now_s() - pair->sent_s);
@@ -121,17 +145,16 @@ int pingpong_run(struct sessions *sessions) {
     static struct pingpong game;
     game.sessions = sessions;
     window_options(&game.window, 0.2);
-    game.size = (int)number_option("size", 64);
+    int size = (int)number_option("size", 64);
     game.interval_s = number_option("interval_us", 0) * 1e-6;
     game.sleeps = number_option("sleep", 0) != 0;
     bool wants_fifo = number_option("fifo", 0) != 0;
     options_end();
-    if (game.size < 1 || game.size > MAX_SIZE) {
+    if (size < 1 || size > MAX_SIZE) {
         fprintf(stderr, "size must be from 1 to %d\n", MAX_SIZE);
         return 2;
     }
-    for (int i = 0; i < game.size; i++)
-        game.message[i] = (u8)(i * 37 + 11);
+    make_messages(&game, (size_t)size);
     game.pairs = allocate((size_t)sessions->count, sizeof *game.pairs);
     sessions_open(sessions, 0, sessions->count);
     sessions_set_nonblocking(sessions);

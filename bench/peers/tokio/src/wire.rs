@@ -1,9 +1,10 @@
-//! The little of the wire that the peer needs: the codec, and the fields of a message.
+//! The little of the wire that the peers need: the codec, and the fields of a message.
 use bytes::{BufMut, Bytes, BytesMut};
 use std::io::{Error, ErrorKind};
 use tokio_util::codec::{Decoder, Encoder};
 
 const MAX_FRAME_BYTES: usize = 1 << 24;
+const MOST_RESERVED: usize = 1 << 18;
 
 /// Frames with a length in front, until it is told to pass bytes on as they come.
 pub struct LengthCodec {
@@ -39,6 +40,8 @@ impl Decoder for LengthCodec {
         }
         if self.body.is_none() {
             self.body = Self::header(buffer);
+            let missing = self.body.unwrap_or(0).saturating_sub(buffer.len());
+            buffer.reserve(missing.min(MOST_RESERVED)); // so much is read by one call
         }
         match self.body {
             Some(size) if size > MAX_FRAME_BYTES => Err(ErrorKind::InvalidData.into()),
@@ -56,7 +59,10 @@ impl Encoder<Bytes> for LengthCodec {
 
     fn encode(&mut self, data: Bytes, buffer: &mut BytesMut) -> Result<(), Error> {
         if !self.raw {
-            buffer.put_u8((data.len() << 2) as u8); // we only send short ones
+            buffer.reserve(data.len() + 4);
+            let size = data.len();
+            let more = (size > 0x3f) as usize + (size > 0x3fff) as usize + (size > 0x3f_ffff) as usize;
+            buffer.put_uint_le((size << 2 | more) as u64, more + 1);
         }
         buffer.reserve(data.len());
         buffer.put(data);
