@@ -6,24 +6,20 @@ import asyncio
 import ssl
 from collections import deque
 from itertools import cycle
-from unittest import SkipTest
 
-try:
-    from wsproto import ConnectionType, WSConnection
-    from wsproto.events import (
-        AcceptConnection,
-        BytesMessage,
-        CloseConnection,
-        Event,
-        Ping,
-        Pong,
-        RejectConnection,
-        Request,
-        TextMessage,
-    )
-    from wsproto.extensions import PerMessageDeflate
-except ImportError as e:
-    raise SkipTest("wsproto is not installed") from e
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Event,
+    Ping,
+    Pong,
+    RejectConnection,
+    Request,
+    TextMessage,
+)
+from wsproto.extensions import PerMessageDeflate
 
 _READ_BYTES = 1 << 16
 
