@@ -203,10 +203,10 @@ class PathCase(SynchronousTestCase):
         """Take turns until there is no connection."""
         self.until(lambda: not self.factory.connections)
 
-    def settle(self) -> None:
-        """Take turns until nothing moves any more."""
+    def settle(self, turns: int = QUIET_TURNS) -> None:
+        """Take turns until nothing has moved in so many of them."""
         quiet, before = 0, -1
-        while quiet < QUIET_TURNS:
+        while quiet < turns:
             has_moved = self.turn(0.001)
             received = self.received()
             quiet = 0 if has_moved or received != before else quiet + 1
