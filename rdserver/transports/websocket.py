@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 
 from rdserver.transports.timed import Timed
 from rdserver.transports.websocket_environment import Environment, Overflow, Silence
+from rdserver.transports.websocket_head import harmless_head
 from rdserver.wire.address import Address
 from rdserver.wire.foreign import foreign
 from rdserver.wire.websocket import GOING_AWAY
@@ -37,10 +38,6 @@ MAX_HEAD_BYTES = 8192
 _FORBIDDEN, _BUG, _TOO_MANY = 403, 500, 503
 
 Method = TypeVar("Method", bound=Callable[..., Any])
-
-
-def _is_origin(line: bytes) -> bool:
-    return line.partition(b":")[0].strip().lower() in (b"origin", b"sec-websocket-origin")
 
 
 def guarded(method: Method) -> Method:
@@ -164,9 +161,7 @@ class GuardedWebSocket(WebSocketServerProtocol, Timed):
             self.abort()
             return b""
         self._head = None if end else head
-        # Any origin is welcome; Autobahn has opinions about some of them.
-        lines = [line for line in head.split(b"\r\n") if not _is_origin(line)]
-        return b"\r\n".join(lines) + end + rest if end else b""
+        return harmless_head(head) + end + rest if end else b""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.setTimeout(None)
