@@ -52,10 +52,12 @@ class Recorder(GuardedWebSocket):
         self.note("heard")
 
     def late(self) -> None:
+        if self.broken:
+            self.note("late")
         self.finish(1000)
 
     def lost(self) -> None:
-        self.seen.append("lost")
+        self.note("lost")
 
     def is_welcome(self, address: Address) -> bool:
         self.note(f"welcome {address.host}")
@@ -136,6 +138,17 @@ class UpgradeTests(WebSocketCase):
             self.assertEqual(b"Clients connect here by WebSocket.\n", text)
             self.assertFalse(client.is_connected)
         self.assert_nothing_left()
+
+    def test_what_else_there_is(self) -> None:
+        """Who may try again is told how: by an upgrade, or by another version of it."""
+        fields = []
+        for wrong in ({"Upgrade": ""}, {"Sec_WebSocket_Version": "99"}):
+            client = self.client()
+            client.upgrade(**wrong)
+            fields += client.head.decode().lower().split("\r\n")
+        self.assertIn("upgrade: websocket", fields)
+        [versions] = [f for f in fields if f.startswith("sec-websocket-version: ")]
+        self.assertIn("13", versions)
 
     def test_nonsense(self) -> None:
         """What is no request at all is refused, and logged nowhere."""
@@ -280,6 +293,22 @@ class EndTests(WebSocketCase):
         self.assertTrue(client.tcp.aborted)
         self.assert_nothing_left()
 
+    def test_nothing_counts_behind_a_close(self) -> None:
+        """Who was sent a Close, for whatever reason, is heard no more, and has 5 s."""
+        for end in (b"\x82\x01x", b""):  # without a mask; silent
+            client = self.open()
+            client.send(end)
+            self.clock.advance(0 if end else 30)
+            for _ in range(4):
+                self.clock.advance((CLOSING_S - 0.5) / 4)
+                for opcode in (PING, PONG, BINARY, TEXT):
+                    client.say(b"I am here", opcode)
+            self.assertEqual([CLOSE], [first & 0x0F for first, _ in client.frames()])
+            self.assertEqual(([], True), (self.seen, client.is_connected))
+            self.clock.advance(0.5)
+            self.assertTrue(client.tcp.aborted)
+        self.assert_nothing_left()
+
     def test_stop(self) -> None:
         """A server that stops tells those who are there, and cuts those who are not yet."""
         opened, coming = self.open(), self.client()
@@ -328,4 +357,29 @@ class GuardTests(WebSocketCase):
             client.say(b"x", opcode)
             self.assertEqual((1, True), (len(self.bugs), client.tcp.aborted))
             self.bugs.clear()
+        self.assert_nothing_left()
+
+    def test_behind_the_upgrade(self) -> None:
+        """Where Autobahn itself fails when it has accepted: it would swallow that."""
+        self.patch(GuardedWebSocket, "_onOpen", lambda _: 1 / 0)
+        client = self.client()
+        client.send(upgrade_request())
+        self.assertEqual((1, True), (len(self.bugs), client.tcp.aborted))
+        self.assert_nothing_left()
+
+    def test_late(self) -> None:
+        """When its time is over."""
+        self.broken = "late"
+        client = self.open()
+        self.clock.advance(30)
+        self.assertEqual((1, True), (len(self.bugs), client.tcp.aborted))
+        self.assert_nothing_left()
+
+    def test_lost(self) -> None:
+        """When it is gone."""
+        self.broken = "lost"
+        client = self.open()
+        client.tcp.close()
+        client.settle()
+        self.assertEqual((1, False), (len(self.bugs), client.is_connected))
         self.assert_nothing_left()

@@ -46,5 +46,5 @@ class HarmlessHeadTests(SynchronousTestCase):
                 self.assertNotIn("real-ip", fields)
 
     def test_folded(self) -> None:
-        """The rest of a field on a line of its own is left out: HTTP has none since 2014."""
+        """A field's rest on a line of its own is left out: HTTP has none since 2014."""
         self.assertEqual({"a": "b"}, read(b"A: b", b" X-Real-IP: 192.0.2.66", b"\tc"))
