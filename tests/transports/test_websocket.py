@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 
 from twisted.internet.task import Clock
@@ -29,6 +32,19 @@ from tests.wire.masked import (
     TEXT,
     client_frame,
 )
+
+WHOLE_LIFE = """
+import sys
+from tests.transports.test_websocket import PING, WebSocketCase
+case = WebSocketCase()
+case.setUp()
+case.open().say(b"", PING)
+case.client().upgrade(Upgrade="")
+case.clock.advance(30)
+case.clock.advance(5)
+case.assert_nothing_left()
+sys.exit("twisted.internet.reactor" in sys.modules)
+"""
 
 
 class Recorder(GuardedWebSocket):
@@ -329,6 +345,12 @@ class EndTests(WebSocketCase):
             client.tcp.turn()
         self.assertTrue(client.tcp.aborted)
         self.assert_nothing_left()
+
+    def test_no_reactor_but_ours(self) -> None:
+        """From its import to the end of a connection Autobahn takes no other clock."""
+        path = os.pathsep.join(sys.path)
+        command = [sys.executable, "-c", WHOLE_LIFE]
+        subprocess.run(command, check=True, env={"PYTHONPATH": path})
 
 
 class GuardTests(WebSocketCase):
