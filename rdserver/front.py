@@ -27,6 +27,7 @@ class Event(StrEnum):
 
     FOREIGN = "another protocol"
     PROXY_REFUSED = "proxy refused"
+    CONNECTION_REFUSED = "connection refused"
     BUG = "bug"
 
 
@@ -70,8 +71,11 @@ class Front:
         :param is_http: proxies name their clients there in any case.
         """
         config = self._config
-        exempt = self._trusted if is_http or config.proxy_protocol else ()
-        return Admission(config.max_connections, config.connections_per_address, exempt)
+        limits = config.max_connections, config.connections_per_address
+        if is_http:
+            return Admission(*limits, self._trusted, self._refuse_crowd)
+        # Of these, whoever asks tells.
+        return Admission(*limits, self._trusted if config.proxy_protocol else ())
 
     def plain(self, factory: Any, admission: Admission) -> Any:
         """Return *factory* behind what a port for frames of TCP needs."""
@@ -137,6 +141,14 @@ class Front:
             Event.PROXY_REFUSED,
             "{why} from {remote}, which is in trusted-proxies, and proxy-protocol is on",
             why=why,
+            remote=host,
+        )
+
+    def _refuse_crowd(self, host: str) -> None:
+        self._notices.warn(
+            Event.CONNECTION_REFUSED,
+            "too many connections, or too many from {remote}: if that is a proxy, name it "
+            "in trusted-proxies",
             remote=host,
         )
 

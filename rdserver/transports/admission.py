@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 
 from rdserver.wire.address import address_bucket
 
@@ -16,16 +16,22 @@ class Admission:
     :param exempt: proxies, of which one address may have any number of the total, and
         takes no room of its neighbours: whoever learns for whom a connection is lets its
         proxy leave, and that one enter.
+    :param crowded: told of each host that is not let in.
     :ivar refused: connections not let in, since the start.
     """
 
     def __init__(
-        self, total: int, per_address: int, exempt: Container[str] = ()
+        self,
+        total: int,
+        per_address: int,
+        exempt: Container[str] = (),
+        crowded: Callable[[str], None] = lambda _host: None,
     ) -> None:
         self._exempt = exempt
         self._bucket = self._bucket_beside_proxies if exempt else address_bucket
         self._total = total
         self._per_address = per_address
+        self._crowded = crowded
         self._open: dict[str, int] = {}
         self._count = 0
         self.refused = 0
@@ -37,6 +43,7 @@ class Admission:
         is_one_too_many = here >= self._per_address and host not in self._exempt
         if is_one_too_many or self._count >= self._total:
             self.refused += 1
+            self._crowded(host)
             return False
         self._open[bucket] = here + 1
         self._count += 1

@@ -76,8 +76,9 @@ class RendezvousWebSocket(GuardedWebSocket):
     # What the conversation asks for.
 
     def write(self, payload: bytes) -> None:
-        # Autobahn's sendMessage() would hold our answers to the bound of what comes in.
-        self.sendFrame(opcode=BINARY, payload=payload)
+        if self.state == self.STATE_OPEN:  # behind a Close there must be nothing
+            # Autobahn's sendMessage() would hold our answers to the bound of what comes in.
+            self.sendFrame(opcode=BINARY, payload=payload)
 
     def close(self) -> None:
         self.finish(self._code)

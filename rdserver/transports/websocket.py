@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 
 from rdserver.transports.timed import Timed
 from rdserver.transports.websocket_environment import Environment, Overflow, Silence
+from rdserver.transports.websocket_head import harmless_head
 from rdserver.wire.address import Address
 from rdserver.wire.foreign import foreign
 from rdserver.wire.websocket import GOING_AWAY
@@ -34,13 +35,9 @@ CLOSING_S = 5.0
 
 MAX_HEAD_BYTES = 8192
 
-_FORBIDDEN, _BUG, _TOO_MANY = 403, 500, 503
+_FORBIDDEN, _UPGRADE_REQUIRED, _BUG, _TOO_MANY = 403, 426, 500, 503
 
 Method = TypeVar("Method", bound=Callable[..., Any])
-
-
-def _is_origin(line: bytes) -> bool:
-    return line.partition(b":")[0].strip().lower() in (b"origin", b"sec-websocket-origin")
 
 
 def guarded(method: Method) -> Method:
@@ -164,17 +161,17 @@ class GuardedWebSocket(WebSocketServerProtocol, Timed):
             self.abort()
             return b""
         self._head = None if end else head
-        # Any origin is welcome; Autobahn has opinions about some of them.
-        lines = [line for line in head.split(b"\r\n") if not _is_origin(line)]
-        return b"\r\n".join(lines) + end + rest if end else b""
+        return harmless_head(head) + end + rest if end else b""
 
+    @guarded
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.setTimeout(None)
-        super().connectionLost(reason)
         self._leave()
         self.factory.left(self)
+        super().connectionLost(reason)
         self.lost()
 
+    @guarded
     def timeoutConnection(self) -> None:
         if self.state == self.STATE_OPEN:
             self.late()
@@ -204,32 +201,47 @@ class GuardedWebSocket(WebSocketServerProtocol, Timed):
             raise ConnectionDeny(_FORBIDDEN, "not welcome")
 
     @guarded
+    def succeedHandshake(self, res: Any) -> None:
+        super().succeedHandshake(res)  # and onOpen(), and what has come behind the request
+
+    @guarded
     def onOpen(self) -> None:
         self.opened()
 
     @guarded
     def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N803
-        self.received(payload, isBinary)
+        if self.state == self.STATE_OPEN:
+            self.received(payload, isBinary)
 
     @guarded
     def onPing(self, payload: bytes) -> None:
         super().onPing(payload)
-        self.heard()
+        self._hear()
 
     @guarded
     def onPong(self, payload: bytes) -> None:
-        self.heard()
+        self._hear()
+
+    def _hear(self) -> None:
+        # Who has been sent a Close, for breaking a rule perhaps, gets no more time by this.
+        if self.state == self.STATE_OPEN:
+            self.heard()
 
     def failHandshake(
         self, reason: str, code: int = 400, responseHeaders: Any = None  # noqa: N803
     ) -> None:
         """Refuse the upgrade with a sentence, for whoever looks with a browser."""
         text = f"{self._environment.purpose}\n".encode()
-        head = (
-            f"HTTP/1.1 {code} Refused\r\nConnection: close\r\n"
-            "Content-Type: text/plain; charset=utf-8\r\n"
-            f"Content-Length: {len(text)}\r\n\r\n"
-        )
+        fields = [
+            ("Connection", "close"),
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Content-Length", len(text)),
+            *(responseHeaders or ()),
+        ]
+        if code == _UPGRADE_REQUIRED:
+            fields.append(("Upgrade", "websocket"))
+        lines = [f"HTTP/1.1 {code} Refused", *(f"{n}: {value}" for n, value in fields)]
+        head = "\r\n".join([*lines, "", ""])
         self.wasNotCleanReason = reason
         self.transport.write(head.encode() + text)
         self.dropConnection(abort=False)

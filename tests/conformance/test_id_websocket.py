@@ -135,6 +135,12 @@ class BehindProxiesTests(DoorTests):
             browser = self.browser(PROXY, X_Forwarded_For=chain)
             self.assertEqual("203.0.113.9", self.seen_by_b(browser))
 
+    def test_028_hidden(self) -> None:
+        """What a client hides in a field that the proxy passes on is no other field."""
+        hidden = "a\x85X-Forwarded-For: 192.0.2.66"
+        browser = self.browser(PROXY, X_Forwarded_For="203.0.113.9", Cookie=hidden)
+        self.assertEqual("203.0.113.9", self.seen_by_b(browser))
+
     def test_081_same_address(self) -> None:
         """An A by WebSocket at B's address is not sent B's local one: B gets PunchHole."""
         push = self.asked(self.browser(BOB.host, 40000))

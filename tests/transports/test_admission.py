@@ -34,6 +34,14 @@ class AdmissionTests(SynchronousTestCase):
         self.enter("192.0.2.1", 9)
         self.assertEqual((3, 6), (len(self.admission), self.admission.refused))
 
+    def test_crowded(self) -> None:
+        """Of each that is not let in somebody hears."""
+        hosts: list[str] = []
+        self.admission = Admission(2, 1, crowded=hosts.append)
+        for host in ("192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.3"):
+            self.admission.enter(host)
+        self.assertEqual(["192.0.2.1", "192.0.2.3"], hosts)
+
     def test_leaving_makes_room(self) -> None:
         """For the address, and for all."""
         self.enter("192.0.2.1", 3)

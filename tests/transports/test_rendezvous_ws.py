@@ -118,6 +118,20 @@ class MessageTests(WebSocketCase):
         self.assertEqual([1], self.core.asked)
         self.assert_bugs(ZeroDivisionError)
 
+    def test_answer_behind_a_close(self) -> None:
+        """Who closes, or breaks a rule, while it waits gets no answer behind the Close."""
+        streams: list[Any] = []
+        self.core.decide = lambda _message, stream: streams.append(stream) or ()
+        for end in (client_frame(CLOSE, b"\x03\xe8"), b"\x82\x01x"):
+            client = self.connect()
+            client.send(message(1))
+            client.tcp.window_bytes = 0  # the Close has not left yet when the answer comes
+            client.tcp.send(end)
+            client.tcp.turn()
+            self.outlet.perform((Answer(streams[-1].id, answer_to(question(1))),))
+            client.tcp.window_bytes = 1000
+            self.assertEqual([CLOSE], [first & 0x0F for first, _ in client.frames()])
+
     def test_unread_answers(self) -> None:
         """Who does not read its answers is cut off."""
         self.core.decide = lambda m, stream: (Answer(stream.id, answer_to(m, 60_000)),)

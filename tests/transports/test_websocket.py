@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 
 from twisted.internet.task import Clock
@@ -30,6 +33,19 @@ from tests.wire.masked import (
     client_frame,
 )
 
+WHOLE_LIFE = """
+import sys
+from tests.transports.test_websocket import PING, WebSocketCase
+case = WebSocketCase()
+case.setUp()
+case.open().say(b"", PING)
+case.client().upgrade(Upgrade="")
+case.clock.advance(30)
+case.clock.advance(5)
+case.assert_nothing_left()
+sys.exit("twisted.internet.reactor" in sys.modules)
+"""
+
 
 class Recorder(GuardedWebSocket):
     """Says what it sees; *broken* names the methods that raise."""
@@ -52,10 +68,12 @@ class Recorder(GuardedWebSocket):
         self.note("heard")
 
     def late(self) -> None:
+        if self.broken:
+            self.note("late")
         self.finish(1000)
 
     def lost(self) -> None:
-        self.seen.append("lost")
+        self.note("lost")
 
     def is_welcome(self, address: Address) -> bool:
         self.note(f"welcome {address.host}")
@@ -136,6 +154,17 @@ class UpgradeTests(WebSocketCase):
             self.assertEqual(b"Clients connect here by WebSocket.\n", text)
             self.assertFalse(client.is_connected)
         self.assert_nothing_left()
+
+    def test_what_else_there_is(self) -> None:
+        """Who may try again is told how: by an upgrade, or by another version of it."""
+        fields = []
+        for wrong in ({"Upgrade": ""}, {"Sec_WebSocket_Version": "99"}):
+            client = self.client()
+            client.upgrade(**wrong)
+            fields += client.head.decode().lower().split("\r\n")
+        self.assertIn("upgrade: websocket", fields)
+        [versions] = [f for f in fields if f.startswith("sec-websocket-version: ")]
+        self.assertIn("13", versions)
 
     def test_nonsense(self) -> None:
         """What is no request at all is refused, and logged nowhere."""
@@ -280,6 +309,22 @@ class EndTests(WebSocketCase):
         self.assertTrue(client.tcp.aborted)
         self.assert_nothing_left()
 
+    def test_nothing_counts_behind_a_close(self) -> None:
+        """Who was sent a Close, for whatever reason, is heard no more, and has 5 s."""
+        for end in (b"\x82\x01x", b""):  # without a mask; silent
+            client = self.open()
+            client.send(end)
+            self.clock.advance(0 if end else 30)
+            for _ in range(4):
+                self.clock.advance((CLOSING_S - 0.5) / 4)
+                for opcode in (PING, PONG, BINARY, TEXT):
+                    client.say(b"I am here", opcode)
+            self.assertEqual([CLOSE], [first & 0x0F for first, _ in client.frames()])
+            self.assertEqual(([], True), (self.seen, client.is_connected))
+            self.clock.advance(0.5)
+            self.assertTrue(client.tcp.aborted)
+        self.assert_nothing_left()
+
     def test_stop(self) -> None:
         """A server that stops tells those who are there, and cuts those who are not yet."""
         opened, coming = self.open(), self.client()
@@ -300,6 +345,12 @@ class EndTests(WebSocketCase):
             client.tcp.turn()
         self.assertTrue(client.tcp.aborted)
         self.assert_nothing_left()
+
+    def test_no_reactor_but_ours(self) -> None:
+        """From its import to the end of a connection Autobahn takes no other clock."""
+        path = os.pathsep.join(sys.path)
+        command = [sys.executable, "-c", WHOLE_LIFE]
+        subprocess.run(command, check=True, env={"PYTHONPATH": path})
 
 
 class GuardTests(WebSocketCase):
@@ -328,4 +379,29 @@ class GuardTests(WebSocketCase):
             client.say(b"x", opcode)
             self.assertEqual((1, True), (len(self.bugs), client.tcp.aborted))
             self.bugs.clear()
+        self.assert_nothing_left()
+
+    def test_behind_the_upgrade(self) -> None:
+        """Where Autobahn itself fails when it has accepted: it would swallow that."""
+        self.patch(GuardedWebSocket, "_onOpen", lambda _: 1 / 0)
+        client = self.client()
+        client.send(upgrade_request())
+        self.assertEqual((1, True), (len(self.bugs), client.tcp.aborted))
+        self.assert_nothing_left()
+
+    def test_late(self) -> None:
+        """When its time is over."""
+        self.broken = "late"
+        client = self.open()
+        self.clock.advance(30)
+        self.assertEqual((1, True), (len(self.bugs), client.tcp.aborted))
+        self.assert_nothing_left()
+
+    def test_lost(self) -> None:
+        """When it is gone."""
+        self.broken = "lost"
+        client = self.open()
+        client.tcp.close()
+        client.settle()
+        self.assertEqual((1, False), (len(self.bugs), client.is_connected))
         self.assert_nothing_left()
