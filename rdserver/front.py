@@ -17,7 +17,7 @@ from rdserver.transports.certificate import Certificate
 from rdserver.transports.proxy_protocol import ProxyHeaderFactory
 from rdserver.transports.tls_port import SniffingTlsFactory
 from rdserver.transports.websocket_environment import Environment
-from rdserver.wire.address import Address
+from rdserver.wire.address import Address, v4_normalise
 from rdserver.wire.forwarded import client_host
 from rdserver.wire.networks import Networks
 
@@ -133,7 +133,7 @@ class Front:
         self._notices.warn(
             Event.FOREIGN,
             "no TLS from {remote} on https-port: its address begins with https:// or wss://",
-            remote=Address(addr.host, addr.port),
+            remote=Address(v4_normalise(addr.host), addr.port),
         )
 
     def _refuse_proxy(self, host: str, why: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.protocol import Factory
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from rdserver.admin.console import RELAY_SOCKET, Console
@@ -47,6 +48,8 @@ BLOCKLIST_FILE = "blocklist.txt"
 _PURPOSE = "RustDesk clients connect here by WebSocket; there is nothing to see."
 
 _SWEEP_S = 1.0
+_FLUSH_S = 0.2
+"""Time for goodbyes to leave at the end."""
 
 
 class RelayServer(MultiService):
@@ -205,6 +208,8 @@ class RelayServer(MultiService):
         if self._factory is not None:
             await self._factory.close_all()
         if self.websockets is not None:
+            if len(self.websockets):  # they have no session yet, and are told so
+                await deferLater(self._reactor, _FLUSH_S, lambda: None)
             self.websockets.abort_all()
         if self._path is not None:
             self._path.close()

@@ -188,7 +188,7 @@ class RenewalTests(WebTests):
 class StopTests(WebTests):
     def test_told(self) -> None:
         """A server that stops tells all who are there, wherever they are, and ends well."""
-        self.assertEqual([1001] * 4, run(self.stop_meanwhile()))
+        self.assertEqual([1001] * 5, run(self.stop_meanwhile()))
         self.assertEqual(-signal.SIGTERM, self.status)  # twistd's way to end
         for trouble in ("Traceback", "Unhandled", "bug"):
             self.assertNotIn(trouble, self.running.log())
@@ -199,6 +199,7 @@ class StopTests(WebTests):
         async with (
             self.open(self.id_urls()[2]) as asking,
             self.open(self.relay_urls()[1]) as alone,
+            self.open(self.relay_urls()[2]) as silent,
             self.open(self.relay_urls()[0]) as one,
             self.open(self.relay_urls()[2]) as other,
         ):
@@ -207,7 +208,7 @@ class StopTests(WebTests):
                 await side.send(join(session))
             await exchange(one, other, 1000)
             self.status = await asyncio.to_thread(self.running.stop)
-            return [await self.code(each) for each in (asking, alone, one, other)]
+            return [await self.code(each) for each in (asking, alone, silent, one, other)]
 
     async def code(self, connection: Any) -> int:
         try:
