@@ -28,6 +28,7 @@ _NAMES = {
     "C splice": "C, splice",
     "C batch": "C, recvmmsg",
     "tungstenite": "tokio, tungstenite",
+    "tungstenite, mended": "tokio, tungstenite, mended",
 }
 _BEGIN, _END = "<!-- table: written by bench/plot.py -->", "<!-- end of the table -->"
 

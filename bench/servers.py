@@ -38,6 +38,7 @@ PEERS: dict[str, tuple[str, ...]] = {
     "T udp": ("tokio_peer", "udp", "{port}"),
     "T tcp": ("tokio_peer", "tcp", "{port}"),
     "tungstenite": ("tokio_ws_peer", "{port}"),
+    "tungstenite, mended": ("tokio_ws_peer", "{port}", "slices"),
     "C8": ("c_relay", "{port}", "copy", "8192"),
     "C64": ("c_relay", "{port}", "copy", "65536"),
     "C splice": ("c_relay", "{port}", "splice", "262144", "262144"),

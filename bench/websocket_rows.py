@@ -13,6 +13,7 @@ from bench.setting import Setting
 
 _TCP, _WS = "tcp", "ws"
 _PEER = "tungstenite"
+_MENDED = "tungstenite, mended"  # sends to TCP without taking each byte by itself
 _CANDIDATES = ("ours", _PEER)
 _NAMES = {_TCP: "TCP", _WS: "WebSocket"}
 
@@ -97,14 +98,19 @@ def _row(a: str, b: str, size: int, sessions: int = 1) -> Row:
     times = DIRECTIONS[a, b] if sessions == 1 else None
     name = f"{a}-to-{b}-{size}k" + (f"-{sessions}" if sessions > 1 else "")
     what = f"{size} KiB, {sessions} sessions" if sessions > 1 else f"{size} KiB messages"
+    more = (_MENDED,) if b == _TCP else ()
     return Row(
         name,
         f"{_NAMES[a]} to {_NAMES[b]}, {what}: MB/s",
-        _CANDIDATES,
+        (*_CANDIDATES, *more),
         messages(a, b, size, sessions),
         (
             Goal("mb_s", _PEER, times, times, at_least=True),
-            Goal("cpu_us_each", _PEER, label="CPU us per message"),
+            *(Goal("mb_s", peer, at_least=True, label="the same") for peer in more),
+            *(
+                Goal("cpu_us_each", peer, label="CPU us per message")
+                for peer in (_PEER, *more)
+            ),
             Goal("cpu_busy", _PEER, label="part of a core it had"),
         ),
     )

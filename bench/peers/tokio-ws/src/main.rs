@@ -2,9 +2,11 @@
 //! a message is copied out of one side and into the other.  No key, no limits, no lists.
 //! Own code; the original server is neither used nor read.
 //!
-//!   tokio_ws_peer PORT
+//!   tokio_ws_peer PORT [slices]
 //!
-//! TCP on PORT, WebSocket on PORT+2.  Prints "ready".
+//! TCP on PORT, WebSocket on PORT+2.  Prints "ready".  What goes out by TCP is appended to
+//! the buffer by `extend`, which is the shape that the goals were set for, and takes it byte
+//! by byte; with "slices" it is copied at once, for comparison.
 #[path = "../../tokio/src/wire.rs"]
 #[allow(dead_code)] // an ID server needs more of it
 mod wire;
@@ -87,7 +89,11 @@ async fn upgrade(stream: TcpStream, waiting: Waiting) -> Option<()> {
 #[tokio::main(flavor = "multi_thread")]
 async fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, port] = &arguments[..] else { panic!("usage: tokio_ws_peer PORT") };
+    let (port, bytewise) = match &arguments[..] {
+        [_, port] => (port, true),
+        [_, port, how] if how == "slices" => (port, false),
+        _ => panic!("usage: tokio_ws_peer PORT [slices]"),
+    };
     let port: u16 = port.parse().expect("port");
     let tcp = TcpListener::bind(("0.0.0.0", port)).await.expect("bind");
     let websocket = TcpListener::bind(("0.0.0.0", port + 2)).await.expect("bind");
@@ -98,7 +104,9 @@ async fn main() {
             accepted = tcp.accept() => {
                 let (stream, _) = accepted.expect("accept");
                 stream.set_nodelay(true).ok();
-                let leg = Leg::Frames(Framed::new(stream, LengthCodec::new()));
+                let mut codec = LengthCodec::new();
+                codec.bytewise = bytewise;
+                let leg = Leg::Frames(Framed::new(stream, codec));
                 tokio::spawn(serve(leg, waiting.clone()));
             }
             accepted = websocket.accept() => {

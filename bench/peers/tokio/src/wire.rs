@@ -9,12 +9,14 @@ const MOST_RESERVED: usize = 1 << 18;
 /// Frames with a length in front, until it is told to pass bytes on as they come.
 pub struct LengthCodec {
     pub raw: bool,
+    /// Append what is sent byte by byte, as `BytesMut::extend` does with `Bytes`.
+    pub bytewise: bool,
     body: Option<usize>,
 }
 
 impl LengthCodec {
     pub fn new() -> Self {
-        LengthCodec { raw: false, body: None }
+        LengthCodec { raw: false, bytewise: false, body: None }
     }
 
     /// Take the header off the buffer; None if it is not complete.
@@ -64,8 +66,12 @@ impl Encoder<Bytes> for LengthCodec {
             let more = (size > 0x3f) as usize + (size > 0x3fff) as usize + (size > 0x3f_ffff) as usize;
             buffer.put_uint_le((size << 2 | more) as u64, more + 1);
         }
-        buffer.reserve(data.len());
-        buffer.put(data);
+        if self.bytewise {
+            buffer.extend(data);
+        } else {
+            buffer.reserve(data.len());
+            buffer.put(data);
+        }
         Ok(())
     }
 }
