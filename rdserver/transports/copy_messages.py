@@ -40,8 +40,14 @@ class MessageCopyFlow(CopyFlow):
         self._ended = ended
 
     def _pass_on(self, data: bytes) -> None:
+        view = memoryview(data)
+        self._pass_part(view)
+        while self._transcoder.unread:
+            self._pass_part(view[-self._transcoder.unread :])
+
+    def _pass_part(self, view: memoryview) -> None:
         transcoder = self._transcoder
-        pieces = transcoder.take(memoryview(data))
+        pieces = transcoder.take(view)
         if pieces:
             self._sink.transport.write(b"".join(pieces))
         if transcoder.reply:

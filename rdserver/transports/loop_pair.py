@@ -182,6 +182,8 @@ class MessagePair(LoopPair):
         )
 
     def replied(self, flow: MessageFlow, frame: bytes) -> None:
+        if self._is_over:
+            return
         back = self._flows[1 - flow.side]
         if isinstance(back, MessageFlow) and not back.over:
             back.say(frame)

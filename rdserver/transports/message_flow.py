@@ -55,14 +55,14 @@ class MessageFlow(LoopFlow):
         super().__init__(tools, owner, session, side=side, source=source, sink=sink)
         self._messages = owner
         self.transcoder = transcoder
-        self._early = b""
+        self._early = _NOTHING
         self._left = _NOTHING
         self._goodbye = False
 
     def begin(self, early: bytes) -> None:
         """Translate *early* in the first turn, and send it first of all."""
         if early:
-            self._early = early
+            self._early = memoryview(early)
             self.stuck = True
             self._account(len(early))
 
@@ -107,6 +107,14 @@ class MessageFlow(LoopFlow):
             self._messages.replied(self, reply)
         if transcoder.closed:
             self._messages.said_goodbye(self)
+        elif transcoder.unread:
+            self._put_off(view[-transcoder.unread :])
+
+    def _put_off(self, rest: memoryview) -> None:
+        # The buffer is everybody's; what cannot be written to is our own already.
+        self._early = rest if rest.readonly else memoryview(bytes(rest))
+        self.stuck = True
+        self._tools.loop.queue(self)
 
     def _send(self, pieces: Pieces) -> None:
         if len(pieces) > _MOST_PIECES:
@@ -139,8 +147,8 @@ class MessageFlow(LoopFlow):
                 return False
         self.stuck = False
         if self._early:
-            early, self._early = self._early, b""
-            self._pass_on(memoryview(early))
+            early, self._early = self._early, _NOTHING
+            self._pass_on(early)
         elif self.transcoder.aside:
             self._say_aside()
         return not self.stuck
@@ -163,8 +171,7 @@ class MessageFlow(LoopFlow):
 
     def drop(self) -> None:
         """Forget what the sink did not take: it is gone."""
-        self._left = _NOTHING
-        self._early = b""
+        self._left = self._early = _NOTHING
         self.stuck = False
         self.transcoder.forget()
 

@@ -19,6 +19,9 @@ from rdserver.wire.websocket import TOO_BIG, close_frame, message_head
 Piece: TypeAlias = bytes | memoryview
 Pieces: TypeAlias = list[Piece]
 
+MOST_HEADS = 512
+"""Of one :meth:`Transcoder.take`: the smallest frames cost most, and others wait."""
+
 
 class MessageError(ProtocolError):
     """
@@ -44,6 +47,7 @@ class Transcoder(ABC):
     :ivar closed: the source has said that it closes, or broke a rule; nothing of it is
         read any more.
     :ivar code: with which a source that is a WebSocket is closed; 0 is the usual one.
+    :ivar unread: how many bytes at the end of what was taken last are to be taken again.
     """
 
     def __init__(self, *, to_websocket: bool, max_bytes: int) -> None:
@@ -52,10 +56,12 @@ class Transcoder(ABC):
         self._left = 0  # payload of the present frame that has not come yet
         self._passes = True  # and whether it is for the sink
         self._rest = b""  # of a head that was cut
+        self._heads_left = 0
         self.aside = b""
         self.reply = b""
         self.closed = False
         self.code = 0
+        self.unread = 0
 
     @property
     def is_between_messages(self) -> bool:
@@ -66,9 +72,13 @@ class Transcoder(ABC):
         """
         Return what the next bytes of the source are for the sink.
 
+        They are not all taken if there are very many frames: see *unread*.
+
         :param view: bytes that may change afterwards, and with them the pieces.
         """
         out: Pieces = []
+        self.unread = 0
+        self._heads_left = MOST_HEADS
         try:
             self._take(view, out)
         except MessageError as e:
@@ -82,9 +92,12 @@ class Transcoder(ABC):
         while at < end and not self.closed:
             if self._left:
                 at = self._pass_on(view, at, out)
-            else:
+            elif self._heads_left:
                 self._say_aside(out)
                 at = self._read_head(view, at, out)
+            else:
+                self.unread = end - at
+                return
 
     def _say_aside(self, out: Pieces) -> None:
         if self.aside:
@@ -102,7 +115,11 @@ class Transcoder(ABC):
 
     @abstractmethod
     def _read_head(self, view: memoryview, at: int, out: Pieces) -> int:
-        """Take whole messages, or the head of one; return where it ends."""
+        """
+        Take whole messages, or the head of one; return where it ends.
+
+        What it takes counts, unless nothing comes behind it.
+        """
 
     @abstractmethod
     def _pass_on(self, view: memoryview, at: int, out: Pieces) -> int:
@@ -122,8 +139,9 @@ class FromFrames(Transcoder):
     def _read_head(self, view: memoryview, at: int, out: Pieces) -> int:
         if self._rest:
             return self._complete_head(view, at, out)
-        end = len(view)
-        while at < end:
+        end, heads_left = len(view), self._heads_left
+        while at < end and heads_left:
+            heads_left -= 1
             body = at + (view[at] & 3) + 1
             if body > end:
                 self._rest = bytes(view[at:end])
@@ -136,6 +154,7 @@ class FromFrames(Transcoder):
             if size:
                 self._check_size(size)
                 out += (message_head(size), view[body:at])
+        self._heads_left = heads_left
         return at
 
     def _complete_head(self, view: memoryview, at: int, out: Pieces) -> int:

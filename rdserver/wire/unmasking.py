@@ -86,14 +86,15 @@ class FromWebSocket(Transcoder):
         self._message_fate = _Fate.PASSED
         self._message_bytes = 0
         self._is_in_parts = False  # the message goes on in the next frame
-        self._parts: list[bytes] = []
+        self._parts = bytearray()
         self._control = b""
 
     def _read_head(self, view: memoryview, at: int, out: Pieces) -> int:
         if not (self._rest or self._is_in_parts):
             at = self._pass_whole(view, at, out)
-            if at == len(view):
+            if at == len(view) or not self._heads_left:
                 return at
+        self._heads_left -= 1
         head, at = self._gather_head(view, at)
         if head:
             self._begin_frame(head, out)
@@ -101,21 +102,23 @@ class FromWebSocket(Transcoder):
 
     def _pass_whole(self, view: memoryview, at: int, out: Pieces) -> int:
         """Pass on the messages that are here whole: where there are many, nearly all."""
-        unmask, sink_head, end = self._unmask, self._sink_head, len(view)
-        while end - at > 6 and view[at] == _WHOLE_MESSAGE:
+        unmask, sink_head, end, most = self._unmask, self._sink_head, len(view), self._max_bytes
+        before = len(out)
+        until = before + 2 * self._heads_left
+        while end - at > 6 and view[at] == _WHOLE_MESSAGE and len(out) < until:
             size = view[at + 1] - MASKED
             body = at + 6
             if size == 126:
                 size = view[at + 2] << 8 | view[at + 3]
                 body = at + 8
             elif not 0 < size < 126:  # no mask, nothing in it, or a size of 8 bytes
-                return at
+                break
             after = body + size
-            if not body < after <= end:
-                return at
-            self._check_size(size)
+            if not body < after <= end or size > most:
+                break
             out += (sink_head(size), unmask(view[body:after], view[body - 4 : body]))
             at = after
+        self._heads_left -= (len(out) - before) // 2
         return at
 
     def _gather_head(self, view: memoryview, at: int) -> tuple[bytes, int]:
@@ -191,14 +194,13 @@ class FromWebSocket(Transcoder):
     def _collect(self, chunk: bytes) -> None:
         if not self._allowance.take(len(chunk)):
             raise MessageError("too many messages in parts", BUSY)
-        self._parts.append(chunk)
+        self._parts += chunk
 
     def _end_frame(self, out: Pieces) -> None:
         if self._fate is _Fate.OBEYED:
             self._obey()
         elif self._fate is _Fate.COLLECTED and not self._is_in_parts and self._parts:
-            out.append(frame_header(self._message_bytes))
-            out += self._parts
+            out += (frame_header(self._message_bytes), memoryview(self._parts))
             self.forget()
 
     def _obey(self) -> None:
@@ -209,5 +211,5 @@ class FromWebSocket(Transcoder):
 
     def forget(self) -> None:
         """Give back what is held of a message in parts."""
-        self._allowance.give_back(sum(map(len, self._parts)))
-        self._parts = []
+        self._allowance.give_back(len(self._parts))
+        self._parts = bytearray()

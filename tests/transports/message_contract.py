@@ -183,6 +183,19 @@ class MessageEndContract(MessageCase):
             self.assertEqual([(0x88, b"\x03\xe8")], second.control)
             self.closes(first, second)
 
+    def test_many_and_the_end(self) -> None:
+        """Thousands of messages that came just before the end are all passed on."""
+        payloads = [b"%d" % number for number in range(5000)]
+        for kinds in (BOTH, BY_TCP, BY_WEBSOCKET):
+            for goodbye in (b"", client_frame(CLOSE)) if kinds[0] else (b"",):
+                first, second = self.speakers(kinds, f"s{kinds}{goodbye!r}")
+                first.say(*payloads)
+                first.client.send(goodbye)
+                first.client.finish()
+                self.until_ended(second.client)
+                self.assertTrue(second.heard == payloads)
+                self.closes(first, second)
+
     def test_ends_inside_a_message(self) -> None:
         """A Close frame never stands inside a message that will not be whole."""
         first, second = self.speakers(BY_TCP)

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from rdserver.wire.framing import FrameDecoder, encode_frame
 from rdserver.wire.masking import apply_mask_slowly
-from rdserver.wire.transcode import FromFrames, Transcoder
+from rdserver.wire.transcode import MOST_HEADS, FromFrames, Transcoder
 from rdserver.wire.unmasking import Allowance, FromWebSocket
 from tests.wire.masked import (
     BINARY,
@@ -55,8 +55,10 @@ class TranscoderCase(SynchronousTestCase):
         sent = bytearray()
         for start, end in zip((0, *cuts), (*cuts, len(data)), strict=True):
             buffer = bytearray(data[start:end])
-            for piece in transcoder.take(memoryview(buffer)):
-                sent += piece
+            view = memoryview(buffer)
+            sent += b"".join(transcoder.take(view))
+            while transcoder.unread:
+                sent += b"".join(transcoder.take(view[-transcoder.unread :]))
             buffer[:] = bytes(len(buffer))
         return bytes(sent)
 
@@ -77,6 +79,46 @@ class TranscoderCase(SynchronousTestCase):
     def assert_closed(self, transcoder: Transcoder, code: int) -> None:
         self.assertTrue(transcoder.closed)
         self.assertEqual(code, transcoder.code)
+
+
+class ManyFramesTests(TranscoderCase):
+    """Very many frames are taken in parts, for others wait meanwhile."""
+
+    def assert_in_parts(self, transcoder: Transcoder, frame: bytes) -> None:
+        count = 2 * MOST_HEADS + 1
+        view = memoryview(frame * count)
+        for left in (count - MOST_HEADS, 1, 0):
+            transcoder.take(view)
+            self.assertEqual(left * len(frame), transcoder.unread)
+            self.assertFalse(transcoder.closed)
+            view = view[len(view) - transcoder.unread :]
+
+    def test_from_tcp(self) -> None:
+        """Frames of TCP, with a byte or with none."""
+        for frame in (b"\x04x", b"\x00"):
+            self.assert_in_parts(from_frames(), frame)
+
+    def test_from_websocket(self) -> None:
+        """Whole messages, such that nobody wants, control frames and parts."""
+        frames = [
+            *(client_frame(BINARY, b"x" * size) for size in (0, 1, 126)),
+            *(client_frame(kind, b"x") for kind in (TEXT, PING, PONG)),
+        ]
+        for to_websocket in (False, True):
+            for frame in frames:
+                self.assert_in_parts(from_websocket(to_websocket), frame)
+            transcoder = from_websocket(to_websocket)
+            self.feed(transcoder, client_frame(BINARY, b"x", fin=False))
+            self.assert_in_parts(transcoder, client_frame(CONTINUATION, b"x", fin=False))
+
+    def test_nothing_lost(self) -> None:
+        """Later parts continue where the first one ended, and none is taken twice."""
+        payloads = [noise(number % 9) for number in range(3 * MOST_HEADS)]
+        expected = [payload for payload in payloads if payload]
+        data = b"".join(map(encode_frame, payloads))
+        self.assertEqual(expected, self.messages(self.feed(from_frames(), data, 1000)))
+        data = b"".join(client_frame(BINARY, payload) for payload in payloads)
+        self.assertEqual(expected, self.frames(self.feed(from_websocket(), data, 1000)))
 
 
 class FromFramesTests(TranscoderCase):
