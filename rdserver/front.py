@@ -28,6 +28,7 @@ class Event(StrEnum):
     FOREIGN = "another protocol"
     PROXY_REFUSED = "proxy refused"
     CONNECTION_REFUSED = "connection refused"
+    FLOOD = "flood of frames"
     BUG = "bug"
 
 
@@ -112,8 +113,10 @@ class Front:
             purpose=purpose,
             admission=admission,
             clock=self._reactor,
+            now=time.monotonic,
             real_host=self._real_host,
             refused=self._refuse_tls,
+            flooded=lambda: self._notices.count(Event.FLOOD),
             report_bug=self._report_bug,
         )
 

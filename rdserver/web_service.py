@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import time
 from types import FrameType
 from typing import Any
 
@@ -16,6 +17,7 @@ from rdserver.front import Front, Routes
 from rdserver.http.pages import Pages
 from rdserver.settings.config import Config
 from rdserver.sweeper import Sweeper
+from rdserver.transports.http_page import PageFactory
 from rdserver.transports.http_router import HttpRouterFactory
 from rdserver.transports.listeners import Listeners, Wanted
 
@@ -91,8 +93,9 @@ class WebServer(MultiService):
     def _open(self) -> None:
         routes = dict(self._routes())
         admission = self._front.admission(is_http=True)
-        pages = Pages(list(routes), self._reactor)
-        router = HttpRouterFactory(routes, pages, self._reactor, admission)
+        shared = self._reactor, time.monotonic, admission
+        pages = PageFactory(Pages(list(routes), time.time).answer, *shared)
+        router = HttpRouterFactory(routes, pages, *shared)
         front = self._front.web(router, admission, only_tls=True)
         self._listeners.open_tcp(self.port, front)
 

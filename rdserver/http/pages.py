@@ -1,75 +1,66 @@
 """The pages of the one port for everything: what this is, and that it is well."""
-# ruff: noqa: N815 - displayTracebacks is Twisted's name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from twisted.internet.interfaces import IReactorTime
-from twisted.web.resource import Resource
-from twisted.web.server import Request, Site
-
-TIMEOUT_S = 30.0
-
-_HEADERS = {
-    "content-type": "text/plain; charset=utf-8",
-    "cache-control": "no-store",
-    "x-content-type-options": "nosniff",
-    "connection": "close",
-}
+from collections.abc import Callable, Sequence
+from email.utils import formatdate
+from http import HTTPStatus
 
 
-class _Table(Resource):
+class Pages:
     """
-    Always the same few lines for each path.
+    Answers requests, always with the same few lines.
 
-    :param texts: by path.
-    :param missing: for all other paths.
-    """
-
-    isLeaf = True
-
-    def __init__(self, texts: Mapping[bytes, str], missing: str) -> None:
-        super().__init__()
-        self._texts = dict(texts)
-        self._missing = missing
-
-    def render(self, request: Request) -> bytes:
-        status, text = self._choose(request.method, request.path)
-        request.setResponseCode(status)
-        for name, value in _HEADERS.items():
-            request.setHeader(name, value)
-        # A proxy must not send the next request, which may be an upgrade, down this one.
-        request.channel.persistent = False
-        return text.encode()
-
-    def _choose(self, method: bytes, path: bytes) -> tuple[int, str]:
-        if method not in (b"GET", b"HEAD"):
-            return 405, "Only GET is answered here.\n"
-        text = self._texts.get(path)
-        return (404, self._missing) if text is None else (200, text)
-
-
-class Pages(Site):
-    """
-    The factory of the pages.
+    They are so few, and strangers ask so freely, that a web server, which would take in
+    any body and wait for more requests, is more than the port needs.
 
     :param paths: where clients connect by WebSocket on the same port.
+    :param wall: seconds since 1970, for the answers' date.
     """
 
-    noisy = False
-    displayTracebacks = False
-
-    def __init__(self, paths: Sequence[str], clock: IReactorTime) -> None:
-        home = (
-            "This is rdserver, a server for RustDesk clients.\n"
-            f"Clients connect to {' and '.join(paths)}; there is nothing to see here.\n"
-        )
+    def __init__(self, paths: Sequence[str], wall: Callable[[], float]) -> None:
+        self._wall = wall
+        self._texts = {
+            "/": (
+                "This is rdserver, a server for RustDesk clients.\n"
+                f"Clients connect to {' and '.join(paths)}; there is nothing to see here.\n"
+            ),
+            "/healthz": "ok\n",
+        }
         there = ", ".join([*paths, "/healthz"])
-        missing = f"There is nothing here: this port has {there}.\n"
-        table = _Table({b"/": home, b"/healthz": "ok\n"}, missing)
-        super().__init__(table, timeout=TIMEOUT_S, reactor=clock)
+        self._missing = f"There is nothing here: this port has {there}.\n"
 
-    def log(self, request: Any) -> None:
-        """Nobody's visit is worth a line."""
+    def answer(self, head: bytes) -> bytes:
+        """
+        Return the whole response to a request; the connection is to be closed behind it.
+
+        A proxy must not send the next request, which may be an upgrade, down this one.
+
+        :param head: of the request, or its beginning; nothing but its first line matters.
+        """
+        words = head.partition(b"\n")[0].decode("iso-8859-1").split()
+        status, text = self._choose(words)
+        fields = {
+            "Date": formatdate(self._wall(), usegmt=True),
+            "Content-Type": "text/plain; charset=utf-8",
+            "Content-Length": len(text),
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            "Connection": "close",
+        }
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:
+            fields["Allow"] = "GET, HEAD"
+        lines = [f"HTTP/1.1 {status} {status.phrase}"]
+        lines += [f"{name}: {value}" for name, value in fields.items()]
+        body = "" if words[:1] == ["HEAD"] else text
+        return "\r\n".join([*lines, "", body]).encode()
+
+    def _choose(self, words: Sequence[str]) -> tuple[HTTPStatus, str]:
+        if len(words) != 3 or not words[2].startswith("HTTP/1."):
+            return HTTPStatus.BAD_REQUEST, "This is no request of HTTP/1.1.\n"
+        if words[0] not in ("GET", "HEAD"):
+            return HTTPStatus.METHOD_NOT_ALLOWED, "Only GET is answered here.\n"
+        text = self._texts.get(words[1].partition("?")[0])
+        if text is None:
+            return HTTPStatus.NOT_FOUND, self._missing
+        return HTTPStatus.OK, text

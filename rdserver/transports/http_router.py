@@ -3,10 +3,11 @@ One port for several things that begin as HTTP: the path says which it is.
 
 It reads the request's first line, and gives the connection away with all that came.
 """
+# ruff: noqa: N802 - doStart and doStop are Twisted's names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -14,12 +15,13 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from rdserver.transports.admission import Admission
+from rdserver.transports.arrival import left_s
 from rdserver.transports.handover import hand_over
 from rdserver.transports.timed import Timed
 from rdserver.wire.address import source_host
 
 REQUEST_S = 10.0
-"""Time for the first line to come."""
+"""Time from the connection to the end of the first line."""
 
 MAX_LINE_BYTES = 2048
 
@@ -35,10 +37,10 @@ class HttpRouter(Protocol, Timed):
         self._router = router
         self.clock = router.clock
         self._received = b""
-        self._is_here = True
 
     def connectionMade(self) -> None:
-        self.setTimeout(REQUEST_S)
+        self._router.undecided.add(self)
+        self.setTimeout(left_s(self.transport, self._router.now, REQUEST_S))
 
     def dataReceived(self, data: bytes) -> None:
         self._received += data
@@ -46,31 +48,32 @@ class HttpRouter(Protocol, Timed):
         if end:
             self._become(self._router.choose(_path(line)))
         elif len(line) > MAX_LINE_BYTES:
-            self.timeoutConnection()
+            self.abort()
 
     def _become(self, factory: Any) -> None:
         self.setTimeout(None)
         self._leave()
         protocol = factory.buildProtocol(self._address)
         if protocol is None:
-            self._abort()
+            self.abort()
         else:
             hand_over(self.transport, protocol, self._received)
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """Close now."""
+        self.setTimeout(None)
         self.transport.abortConnection()
 
     def timeoutConnection(self) -> None:
-        self.setTimeout(None)
-        self._abort()
+        self.abort()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.setTimeout(None)
         self._leave()
 
     def _leave(self) -> None:
-        if self._is_here:
-            self._is_here = False
+        if self in self._router.undecided:
+            self._router.undecided.remove(self)
             self._router.admission.leave(self._host)
 
 
@@ -80,8 +83,10 @@ class HttpRouterFactory(Factory):
 
     :param routes: a factory for each path.
     :param pages: the factory for all others.
+    :param now: monotonic clock, in seconds.
     :param admission: how many may be without a line; the others may share it, as a
         connection has left before they are asked.
+    :ivar undecided: the connections whose line is not there.
     """
 
     noisy = False
@@ -91,12 +96,28 @@ class HttpRouterFactory(Factory):
         routes: Mapping[str, Any],
         pages: Any,
         clock: IReactorTime,
+        now: Callable[[], float],
         admission: Admission,
     ) -> None:
         self._routes = dict(routes)
         self._pages = pages
         self.clock = clock
+        self.now = now
         self.admission = admission
+        self.undecided: set[HttpRouter] = set()
+
+    def doStart(self) -> None:
+        super().doStart()
+        self._pages.doStart()
+
+    def doStop(self) -> None:
+        super().doStop()
+        self._pages.doStop()
+
+    def stopFactory(self) -> None:
+        """Nobody listens any more: who has not said what it wants comes too late."""
+        for connection in list(self.undecided):
+            connection.abort()
 
     def buildProtocol(self, addr: Any) -> HttpRouter | None:
         host = source_host(addr.host)

@@ -16,6 +16,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
 from rdserver.transports.admission import Admission
+from rdserver.transports.arrival import arrival_s
 from rdserver.transports.certificate import Certificate
 from rdserver.transports.handover import hand_over
 from rdserver.transports.relay_deadlines import Deadlines
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from twisted.internet.tcp import Server
 
 SILENCE_S = 10.0
-"""Time for the first byte; from then on the time is the next protocol's."""
+"""Time for the first byte; the next protocol knows when the connection came."""
 
 MOST_UNSENT_BYTES = 4 * 1024 * 1024
 """
@@ -125,6 +126,7 @@ class SniffingTlsFactory(Factory):
         self._inner = inner
         self._admission = admission
         self._refuse_plain = refuse_plain
+        self._now = now
         self._tls = _tls_factory(certificate, inner, clock)
         self._silent: set[_Silent] = set()
         self._deadlines: Deadlines[_Silent] = Deadlines(clock, now, SILENCE_S, self._end)
@@ -150,6 +152,7 @@ class SniffingTlsFactory(Factory):
 
     def began(self, silent: _Silent) -> None:
         """Give a new connection its time."""
+        arrival_s(silent.transport, self._now)
         self._silent.add(silent)
         self._deadlines.start(silent)
 

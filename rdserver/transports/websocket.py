@@ -20,6 +20,7 @@ from autobahn.websocket.types import ConnectionDeny
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
+from rdserver.transports.arrival import arrival_s, left_s
 from rdserver.transports.timed import Timed
 from rdserver.transports.websocket_environment import Environment, Overflow, Silence
 from rdserver.transports.websocket_head import harmless_head
@@ -34,6 +35,12 @@ CLOSING_S = 5.0
 """Time for the last messages to leave and the other side to close."""
 
 MAX_HEAD_BYTES = 8192
+
+FRAMES_AT_ONCE, FRAMES_PER_S = 128, 10
+"""
+What a connection may bring, signs of life too; more is a flood, for Autobahn takes as long
+for each as a session takes for fifty.  No client sends a dozen (protocol.md 7.16).
+"""
 
 _FORBIDDEN, _UPGRADE_REQUIRED, _BUG, _TOO_MANY = 403, 426, 500, 503
 
@@ -73,6 +80,7 @@ class GuardedWebSocket(WebSocketServerProtocol, Timed):
         self._environment = environment
         self.clock = environment.clock
         self._head: bytes | None = b""
+        self._frames = 0
         self._admitted = address.host
 
     # For subclasses.
@@ -137,11 +145,13 @@ class GuardedWebSocket(WebSocketServerProtocol, Timed):
     # What Twisted calls.
 
     def connectionMade(self) -> None:
-        self.setTimeout(UPGRADE_S)
+        self.setTimeout(left_s(self.transport, self._environment.now, UPGRADE_S))
         super().connectionMade()
         self.transport.registerProducer(Overflow(self.abort), True)
 
     def dataReceived(self, data: bytes) -> None:
+        if self.state == self.STATE_CLOSED:
+            return  # while it closes slowly; Autobahn would keep all that comes
         if self._head is not None:
             data = self._take_head(self._head + data)
         try:
@@ -179,6 +189,18 @@ class GuardedWebSocket(WebSocketServerProtocol, Timed):
             self.transport.abortConnection()
 
     # What Autobahn calls.
+
+    def onFrameBegin(self) -> None:
+        super().onFrameBegin()
+        self._frames += 1
+        if self._frames > FRAMES_AT_ONCE and self._is_flood():
+            self._environment.flooded()
+            self.abort()
+
+    def _is_flood(self) -> bool:
+        now = self._environment.now
+        age_s = now() - arrival_s(self.transport, now)
+        return self._frames > FRAMES_AT_ONCE + FRAMES_PER_S * age_s
 
     def onConnect(self, request: Any) -> None:
         try:

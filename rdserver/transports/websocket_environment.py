@@ -27,17 +27,21 @@ class Environment:
 
     :ivar purpose: a sentence for people who come with a browser.
     :ivar admission: how many connections there may be.
+    :ivar now: monotonic clock, in seconds, for a connection's age.
     :ivar real_host: returns the client's host by the host that connected and the
         request's headers, which are named in lower case.
     :ivar refused: told of who speaks another protocol, and which.
+    :ivar flooded: called for each connection that is cut because of too many frames.
     :ivar report_bug: logs what should never happen.
     """
 
     purpose: str
     admission: Admission
     clock: IReactorTime
+    now: Callable[[], float]
     real_host: Callable[[str, Mapping[str, str]], str]
     refused: Callable[[Address, str], None]
+    flooded: Callable[[], None]
     report_bug: Callable[[Failure], None]
 
 

@@ -45,11 +45,12 @@ class GuardedFactory(WebSocketServerFactory):
         self._make = make
         self._environment = environment
         self._connections: set[GuardedWebSocket] = set()
+        self._stops = False
 
     def buildProtocol(self, addr: Any) -> GuardedWebSocket | None:
-        """Return None, which closes at once, where there are too many already."""
+        """Return None, which closes at once, at a stop and where there are too many."""
         host = source_host(addr.host)
-        if host is None or not self._environment.admission.enter(host):
+        if self._stops or host is None or not self._environment.admission.enter(host):
             return None
         connection = self._make(Address(host, addr.port), self._environment)
         connection.factory = self
@@ -61,7 +62,8 @@ class GuardedFactory(WebSocketServerFactory):
         self._connections.discard(connection)
 
     def close_all(self) -> None:
-        """Tell every connection that the server stops."""
+        """Tell every connection that the server stops; take no more."""
+        self._stops = True
         for connection in list(self._connections):
             connection.stop()
 

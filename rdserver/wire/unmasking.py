@@ -102,8 +102,8 @@ class FromWebSocket(Transcoder):
 
     def _pass_whole(self, view: memoryview, at: int, out: Pieces) -> int:
         """Pass on the messages that are here whole: where there are many, nearly all."""
-        unmask, sink_head, end, most = self._unmask, self._sink_head, len(view), self._max_bytes
-        before = len(out)
+        unmask, sink_head, most = self._unmask, self._sink_head, self._max_bytes
+        before, end = len(out), len(view)
         until = before + 2 * self._heads_left
         while end - at > 6 and view[at] == _WHOLE_MESSAGE and len(out) < until:
             size = view[at + 1] - MASKED

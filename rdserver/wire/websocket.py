@@ -17,6 +17,7 @@ MASKED = 0x80
 
 MAX_CONTROL_BYTES = 125
 LONGEST_HEAD_BYTES = 14
+MOST_WATCHED_HEADS = 256
 
 NORMAL, GOING_AWAY, BROKEN, REFUSED, TOO_BIG, BUSY = 1000, 1001, 1002, 1008, 1009, 1013
 """Close codes (RFC 6455 section 7.4.1; the last one is registered with IANA)."""
@@ -68,17 +69,19 @@ class CloseWatch:
     """
     Looks for a Close frame in what a client sends, and at nothing else.
 
-    For bytes that are kept until somebody reads them: who closes is not waited for.
+    For bytes that are kept until somebody reads them: who closes is not waited for.  Of
+    somebody who sends very many frames meanwhile only the first are looked at.
     """
 
     def __init__(self) -> None:
+        self._heads_left = MOST_WATCHED_HEADS
         self._head = b""
         self._left = 0
 
     def sees_close(self, data: bytes) -> bool:
         """Return whether a Close frame begins in *data*, which goes on where it ended."""
         at = 0
-        while at < len(data):
+        while at < len(data) and self._heads_left:
             if self._left:
                 skipped = min(self._left, len(data) - at)
                 self._left -= skipped
@@ -96,6 +99,7 @@ class CloseWatch:
 
     def _begins_close(self) -> bool:
         head, self._head = self._head, b""
+        self._heads_left -= 1
         if head[1] & MASKED:
             self._left = payload_bytes(head)
         return head[0] & 0x0F == CLOSE

@@ -131,8 +131,10 @@ class DoorTests(RoomsTests):
             purpose="",
             admission=Admission(1000, 1000),
             clock=self.clock,
+            now=self.clock.seconds,
             real_host=lambda peer, headers: client_host(peer, headers, trusted),
             refused=lambda _address, _what: None,
+            flooded=lambda: None,
             report_bug=lambda failure: failure.raiseException(),
         )
         return rendezvous_websockets(company, environment)

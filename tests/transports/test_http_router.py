@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from rdserver.transports.admission import Admission
+from rdserver.transports.arrival import arrival_s
 from rdserver.transports.http_router import MAX_LINE_BYTES, REQUEST_S, HttpRouterFactory
 from tests.fakes import FakeTCP
 
@@ -49,7 +50,11 @@ class HttpRouterTests(SynchronousTestCase):
         self.admission = Admission(10, 2)
         self.socket, self.pages = RecorderFactory(), RecorderFactory()
         self.factory = HttpRouterFactory(
-            {"/ws/id": self.socket}, self.pages, self.clock, self.admission
+            {"/ws/id": self.socket},
+            self.pages,
+            self.clock,
+            self.clock.seconds,
+            self.admission,
         )
 
     def tearDown(self) -> None:
@@ -95,6 +100,31 @@ class HttpRouterTests(SynchronousTestCase):
         self.assertFalse(client.aborted)
         self.clock.advance(1)
         self.assertTrue(client.aborted)
+
+    def test_time_before(self) -> None:
+        """What passed before the router had the connection is not given again."""
+        client = FakeTCP("192.0.2.7")
+        arrival_s(client, self.clock.seconds)
+        self.clock.advance(REQUEST_S - 1)
+        client.protocol = self.factory.buildProtocol(client.peer)
+        client.protocol.makeConnection(client)
+        self.clock.advance(1)
+        self.assertTrue(client.aborted)
+
+    def test_stop(self) -> None:
+        """Whose line is not whole when the port closes is cut; the others are not."""
+        late, early = self.connect(b"GET"), self.connect(b"GET /ws/id HTTP/1.1\r\n")
+        self.factory.doStart()
+        self.factory.doStop()
+        self.assertEqual((True, False), (late.aborted, early.aborted))
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_pages_are_started_and_stopped(self) -> None:
+        """The pages' factory learns of the port too."""
+        self.factory.doStart()
+        self.assertEqual(1, self.pages.numPorts)
+        self.factory.doStop()
+        self.assertEqual(0, self.pages.numPorts)
 
     def test_too_many(self) -> None:
         """An address may have so many without a line, and no more."""

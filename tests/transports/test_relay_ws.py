@@ -33,8 +33,10 @@ class RelayUpgradeCase(RelayCase):
             purpose="",
             admission=self.door,
             clock=self.clock,
+            now=self.clock.seconds,
             real_host=lambda host, headers: headers.get("x-real-ip", host),
             refused=lambda address, what: self.foreign.append((address.host, what)),
+            flooded=lambda: None,
             report_bug=self.bugs.append,
         )
         self.websockets = relay_websockets(self.factory, environment)

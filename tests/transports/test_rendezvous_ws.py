@@ -48,8 +48,10 @@ class WebSocketCase(EdgeCase):
             purpose="",
             admission=self.admission,
             clock=self.clock,
+            now=self.clock.seconds,
             real_host=lambda host, headers: headers.get("x-real-ip", host),
             refused=lambda _address, _what: None,
+            flooded=lambda: None,
             report_bug=self.bugs.append,
         )
         self.factory = rendezvous_websockets(company, environment)

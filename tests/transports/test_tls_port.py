@@ -13,6 +13,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs
 
 from rdserver.transports.admission import Admission
+from rdserver.transports.arrival import arrival_s, left_s
 from rdserver.transports.tls_port import MOST_UNSENT_BYTES, SILENCE_S
 from tests.fakes import BUFFER_BYTES, settle
 from tests.transports.tls_client import TlsCase, TlsClient, Wire
@@ -111,6 +112,21 @@ class SilenceTests(TlsCase):
         self.clock.advance(10 * SILENCE_S)
         settle(*wires)
         self.assertEqual([True, True], [wire.connected for wire in wires])
+
+    def test_arrival_is_known_to_the_next(self) -> None:
+        """Whoever serves a connection can tell when it came, in plain and through TLS."""
+        wires = [self.wire(), self.wire()]
+        came_s = self.clock.seconds()
+        self.clock.advance(SILENCE_S - 1)
+        wires[0].send(b"x")
+        wires[1].send(HALF_A_HELLO)
+        settle(*wires)
+        for served in self.inner.made:
+            self.assertEqual(came_s, arrival_s(served.transport, self.clock.seconds))
+            self.assertEqual(1, left_s(served.transport, self.clock.seconds, SILENCE_S))
+        self.clock.advance(2)
+        left = left_s(self.served.transport, self.clock.seconds, SILENCE_S)
+        self.assertEqual((2, 0), (len(self.inner.made), left))
 
     def test_stop(self) -> None:
         """When nobody listens any more, silent connections are closed and others stay."""

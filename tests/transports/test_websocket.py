@@ -14,6 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from rdserver.transports.admission import Admission
 from rdserver.transports.websocket import (
     CLOSING_S,
+    FRAMES_AT_ONCE,
+    FRAMES_PER_S,
     MAX_HEAD_BYTES,
     UPGRADE_S,
     GuardedWebSocket,
@@ -86,13 +88,16 @@ class WebSocketCase(SynchronousTestCase):
         self.seen: list[object] = []
         self.bugs: list[Failure] = []
         self.foreign: list[tuple[str, str]] = []
+        self.floods: list[bool] = []
         self.admission = Admission(5, 3)
         environment = Environment(
             purpose="Clients connect here by WebSocket.",
             admission=self.admission,
             clock=self.clock,
+            now=self.clock.seconds,
             real_host=self.real_host,
             refused=lambda address, what: self.foreign.append((address.host, what)),
+            flooded=lambda: self.floods.append(True),
             report_bug=self.bugs.append,
         )
         self.factory = GuardedFactory(self.make, environment, 1000)
@@ -289,6 +294,38 @@ class MessageTests(WebSocketCase):
         self.assertEqual([], self.seen)
 
 
+class FloodTests(WebSocketCase):
+    """Each frame before a session is dear, whatever it is."""
+
+    def assert_cut(self, client: WebSocketClient, frames: bytes) -> None:
+        self.assertTrue(client.is_connected)
+        client.send(frames)
+        self.assertTrue(client.tcp.aborted)
+
+    def test_kinds(self) -> None:
+        """Of all kinds of frames a connection may bring so many at once."""
+        for number, opcode in enumerate((BINARY, TEXT, PING, PONG, CONTINUATION)):
+            client = self.open()
+            count = FRAMES_AT_ONCE
+            if opcode == CONTINUATION:
+                client.send(client_frame(BINARY, fin=False))
+                count -= 1
+            frame = client_frame(opcode, fin=opcode != CONTINUATION)
+            client.send(frame * count)
+            self.assert_cut(client, frame * 1000)
+            self.assertEqual(number + 1, len(self.floods))
+        self.assertLessEqual(len(self.seen), 5 * (FRAMES_AT_ONCE + 2))
+
+    def test_in_time(self) -> None:
+        """It may bring more as time goes on."""
+        client = self.open()
+        frame = client_frame(PING)
+        client.send(frame * FRAMES_AT_ONCE)
+        for _ in range(20):
+            self.clock.advance(1)
+            client.send(frame * FRAMES_PER_S)
+        self.assert_cut(client, frame)
+
 class EndTests(WebSocketCase):
     def test_client_closes(self) -> None:
         """A Close is answered with a Close, and then the connection ends."""
@@ -325,6 +362,14 @@ class EndTests(WebSocketCase):
             self.assertTrue(client.tcp.aborted)
         self.assert_nothing_left()
 
+    def test_nothing_comes_behind_a_refusal(self) -> None:
+        """What a client sends that was refused is not kept, and not looked at."""
+        client = self.client()
+        self.assertEqual(426, client.upgrade(Upgrade=""))
+        kept = client.tcp.protocol.data
+        client.tcp.protocol.dataReceived(b"x" * 100_000)  # as a TLS connection gives it
+        self.assertEqual(kept, client.tcp.protocol.data)
+
     def test_stop(self) -> None:
         """A server that stops tells those who are there, and cuts those who are not yet."""
         opened, coming = self.open(), self.client()
@@ -334,6 +379,12 @@ class EndTests(WebSocketCase):
         self.factory.abort_all()
         self.assertTrue(opened.tcp.aborted)
         self.assert_nothing_left()
+
+    def test_nobody_comes_while_it_stops(self) -> None:
+        """Who connects while the others are told that the server stops is closed."""
+        self.open()
+        self.factory.close_all()
+        self.assertFalse(self.client().is_connected)
 
     def test_reader_stalls(self) -> None:
         """Who lets its Pongs pile up is cut off."""

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from rdserver.wire import masking
 from rdserver.wire.websocket import (
+    MOST_WATCHED_HEADS,
     CloseWatch,
     close_frame,
     frame_head,
@@ -80,6 +81,13 @@ class CloseWatchTests(SynchronousTestCase):
         payload = client_frame(CLOSE) * 50
         data = client_frame(BINARY, payload, mask=bytes(4))
         self.assertEqual([False], self.watch(data))
+
+    def test_very_many(self) -> None:
+        """Behind very many frames nothing is looked at."""
+        most = client_frame(PING) * (MOST_WATCHED_HEADS - 1)
+        self.assertEqual([True], self.watch(most + client_frame(CLOSE)))
+        more = most + client_frame(PING)
+        self.assertEqual([False, False], self.watch(more, client_frame(CLOSE)))
 
     def test_unmasked_close(self) -> None:
         """Even a client that forgets the mask is believed that it goes."""
