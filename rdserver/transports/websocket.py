@@ -20,6 +20,7 @@ from autobahn.websocket.types import ConnectionDeny
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
+from rdserver.relay.limits import MAX_DISCARDED_BYTES
 from rdserver.transports.arrival import arrival_s, left_s
 from rdserver.transports.timed import Timed
 from rdserver.transports.websocket_environment import Environment, Overflow, Silence
@@ -81,6 +82,7 @@ class GuardedWebSocket(WebSocketServerProtocol, Timed):
         self.clock = environment.clock
         self._head: bytes | None = b""
         self._frames = 0
+        self._late_bytes = 0  # which came when we had closed our side
         self._admitted = address.host
 
     # For subclasses.
@@ -150,6 +152,10 @@ class GuardedWebSocket(WebSocketServerProtocol, Timed):
         self.transport.registerProducer(Overflow(self.abort), True)
 
     def dataReceived(self, data: bytes) -> None:
+        if self.state in (self.STATE_CLOSING, self.STATE_CLOSED):
+            self._late_bytes += len(data)
+            if self._late_bytes > MAX_DISCARDED_BYTES:
+                self.abort()
         if self.state == self.STATE_CLOSED:
             return  # while it closes slowly; Autobahn would keep all that comes
         if self._head is not None:

@@ -132,18 +132,18 @@ class EndTests(ClientTests):
             self.assertEqual(1000, run(end(way)), way)
 
     def test_by_the_server(self) -> None:
-        """When the server stops, its clients are told so."""
+        """When the server stops, its clients are told so, in a session or not yet."""
 
         async def stop() -> list[int]:
-            ways = (*self.id_ways(), *self.relay_ways())
+            ways = (*self.id_ways(), *self.relay_ways(), *self.relay_ways())
             clients = [await WsprotoClient(*way).__aenter__() for way in ways]
-            for one in clients[3:]:
+            for one in clients[6:]:
                 await self.accompany(one)
             stopping = asyncio.to_thread(self.running.stop)
             _, *codes = await asyncio.gather(stopping, *(c.until_end() for c in clients))
             return list(map(int, codes))
 
-        self.assertEqual([1001] * 6, run(stop()))
+        self.assertEqual([1001] * 9, run(stop()))
 
     def test_by_the_partner(self) -> None:
         """Who stays alone in a session is told in order that it is over."""

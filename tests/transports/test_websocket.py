@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from rdserver.relay.limits import MAX_DISCARDED_BYTES
 from rdserver.transports.admission import Admission
 from rdserver.transports.websocket import (
     CLOSING_S,
@@ -315,6 +316,23 @@ class FloodTests(WebSocketCase):
             self.assert_cut(client, frame * 1000)
             self.assertEqual(number + 1, len(self.floods))
         self.assertLessEqual(len(self.seen), 5 * (FRAMES_AT_ONCE + 2))
+
+    def test_behind_a_close(self) -> None:
+        """Who goes on and on after we have closed is not read for ever."""
+        too_long = client_frame(BINARY, bytes(1001))
+        for refused in (False, True):
+            client = self.client() if refused else self.open()
+            if refused:
+                client.tcp.window_bytes = 0
+                client.send(upgrade_request(Upgrade=""))
+            else:
+                client.send(too_long)
+            protocol = client.tcp.protocol
+            for _ in range(MAX_DISCARDED_BYTES // 2**20 - 1):
+                protocol.dataReceived(bytes(2**20))
+            self.assertFalse(client.tcp.aborted)
+            protocol.dataReceived(bytes(2**21))
+            self.assertTrue(client.tcp.aborted)
 
     def test_in_time(self) -> None:
         """It may bring more as time goes on."""
