@@ -76,22 +76,23 @@ def checked(setting: Setting, candidate: str) -> Figures:
     return figures
 
 
-def ping(setting: Setting, candidate: str) -> Figures:
-    """64 bytes by WebSocket, which come back by TCP, every 2 ms."""
-    options = {
-        "a": _WS,
-        "b": _TCP,
-        "size": 64,
-        "interval_us": 2000,
-        "sleep": 1,
-        "fifo": 1,
-        "seconds": setting.seconds,
-    }
-    with (
-        setting.server(candidate) as server,
-        relayed(server, "pingpong", 1, **options) as load,
-    ):
-        return load.result()
+def ping(interval_us: int) -> Callable[[Setting, str], Figures]:
+    """
+    64 bytes by WebSocket, which come back by TCP; both clients sleep meanwhile.
+
+    :param interval_us: from one to the next; 0 is as soon as the last one is back.
+    """
+
+    def measure(setting: Setting, candidate: str) -> Figures:
+        options = {"a": _WS, "b": _TCP, "size": 64, "seconds": setting.seconds}
+        how = {"interval_us": interval_us, "sleep": 1, "fifo": 1}
+        with (
+            setting.server(candidate) as server,
+            relayed(server, "pingpong", 1, **options, **how) as load,
+        ):
+            return load.result()
+
+    return measure
 
 
 def _row(a: str, b: str, size: int, sessions: int = 1) -> Row:
@@ -130,9 +131,20 @@ ROWS = (
         "ws-ping",
         "64 B ping from WebSocket to TCP and back: p50 us",
         _CANDIDATES,
-        ping,
+        ping(0),
         (
             Goal("p50us", _PEER, 1.15, 1.15),
+            Goal("p99us", _PEER, label="p99 us"),
+            Goal("cpu_us_each", _PEER, label="CPU us per round trip"),
+        ),
+    ),
+    Row(
+        "ws-ping-idle",
+        "the same every 2 ms: p50 us",
+        _CANDIDATES,
+        ping(2000),
+        (
+            Goal("p50us", _PEER),
             Goal("p99us", _PEER, label="p99 us"),
             Goal("cpu_us_each", _PEER, label="CPU us per round trip"),
         ),

@@ -69,7 +69,10 @@ class MessageFlow(LoopFlow):
     def turn(self) -> None:
         """Read at most one buffer, and pass it on."""
         try:
-            self._turn()
+            if self._is_far and not (self.stuck or self.over):
+                self._copy(MESSAGE_BUFFER_BYTES)
+            else:
+                self._turn()
         except Exception:
             self._owner.failed(self)
 
@@ -79,7 +82,7 @@ class MessageFlow(LoopFlow):
         if self.over:
             self._wind_up()
         elif self.readable and not self._held:
-            self._copy(MESSAGE_BUFFER_BYTES if self._is_far else self._allowed())
+            self._copy(self._allowed())
 
     def _copy(self, want: int) -> None:
         tools = self._tools

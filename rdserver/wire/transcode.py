@@ -79,30 +79,26 @@ class Transcoder(ABC):
         out: Pieces = []
         self.unread = 0
         self._heads_left = MOST_HEADS
+        at, end = 0, len(view)
         try:
-            self._take(view, out)
+            while at < end and not self.closed:
+                if self._left:
+                    at = self._pass_on(view, at, out)
+                elif self._heads_left:
+                    if self.aside:
+                        self._say_aside(out)
+                    at = self._read_head(view, at, out)
+                else:
+                    self.unread, at = end - at, end
         except MessageError as e:
             self.closed, self.code = True, e.code
-        if self.is_between_messages:
+        if self.aside and self.is_between_messages:
             self._say_aside(out)
         return out
 
-    def _take(self, view: memoryview, out: Pieces) -> None:
-        at, end = 0, len(view)
-        while at < end and not self.closed:
-            if self._left:
-                at = self._pass_on(view, at, out)
-            elif self._heads_left:
-                self._say_aside(out)
-                at = self._read_head(view, at, out)
-            else:
-                self.unread = end - at
-                return
-
     def _say_aside(self, out: Pieces) -> None:
-        if self.aside:
-            out.append(self.aside)
-            self.aside = b""
+        out.append(self.aside)
+        self.aside = b""
 
     def farewell(self, code: int) -> bytes:
         """Return the Close frame that ends what the sink is sent, where it may have one."""
