@@ -21,7 +21,9 @@ SLICE_S = 0.002
 NAP_S = 0.0004
 """What a nap adds to the latency, at most; a nap is for chunks that no hand has typed."""
 
-NAP_ABOVE_BYTES = 4096
+NAP_ABOVE_BYTES, NAP_BELOW_BYTES = 4096, 128 * 1024
+"""How large chunks are on average.  Beside a large one the awakening costs little, and who
+sends such would soon find the buffers full."""
 
 NAP_FOR_BYTES = 64 * 1024
 """What makes a nap worth while, if it was a single connection's."""
@@ -72,7 +74,10 @@ class Lull:
                 self._alert = _ALERT
         if self._alert:
             self._alert -= 1
-        elif moved_bytes >= NAP_ABOVE_BYTES * served > 0 and self._now() < until_s:
+        elif (
+            NAP_ABOVE_BYTES * served <= moved_bytes < NAP_BELOW_BYTES * served
+            and self._now() < until_s
+        ):
             self._has_napped = True
             self._sleep(NAP_S)
             return until_s

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from rdserver.transports.lull import (
     _ALERT,
     NAP_ABOVE_BYTES,
+    NAP_BELOW_BYTES,
     NAP_FOR_BYTES,
     NAP_S,
     SLICE_S,
@@ -169,10 +170,16 @@ class NapTests(LullCase):
             self.assertEqual([NAP_S] * count, self.naps)
 
     def test_much_of_one(self) -> None:
-        """So they are when a single connection brought much."""
+        """So they are when a single connection brought much, in chunks of some size."""
         for count in range(1, 10):
             self.next_slice(1, NAP_FOR_BYTES)
             self.assertEqual([NAP_S] * count, self.naps)
+
+    def test_large_chunks(self) -> None:
+        """Beside large chunks an awakening costs little: they never wait."""
+        for _ in range(2 * _ALERT):
+            self.next_slice(2, 2 * NAP_BELOW_BYTES)
+        self.assertEqual([], self.naps)
 
     def test_useless(self) -> None:
         """After one that gathered a single chunk there is none for a while."""
