@@ -2,7 +2,9 @@
 One direction of a session with a WebSocket in it, in the loop.
 
 What was read goes through a :class:`rdserver.wire.transcode.Transcoder` and out at once;
-no message is waited for.
+no message is waited for.  The payload of a long frame of TCP is a WebSocket's just as it
+is: where such come one after the other, only their heads are read, and the kernel moves
+the rest.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from socket import SocketType
 from typing import Protocol
 
 from rdserver.relay.session import Session
-from rdserver.transports.loop_flow import LoopFlow
+from rdserver.transports.piped_flow import STICKY_BYTES, PipedFlow
 from rdserver.transports.splice_owner import Owner
 from rdserver.transports.splice_tools import MESSAGE_BUFFER_BYTES, Tools
 from rdserver.transports.unsent import unsent_bytes
@@ -19,6 +21,12 @@ from rdserver.wire.transcode import Pieces, Transcoder
 
 _MOST_PIECES = 256
 """More are put together first: the system takes 1,024 by one call."""
+
+_SPLICED_BYTES = 32 * 1024
+"""Of less than this left in a frame a copy costs less than a splice."""
+
+_HEAD_BYTES = 4096
+"""What is read to see a frame's head, where its payload will probably be spliced."""
 
 _NOTHING = memoryview(b"")
 
@@ -36,7 +44,7 @@ class MessageOwner(Owner, Protocol):
         """Return with which code the sink is closed, if it is a WebSocket."""
 
 
-class MessageFlow(LoopFlow):
+class MessageFlow(PipedFlow):
     """What *source* sends goes to *sink* through *transcoder*."""
 
     __slots__ = ("_early", "_goodbye", "_left", "_messages", "transcoder")
@@ -69,7 +77,7 @@ class MessageFlow(LoopFlow):
     def turn(self) -> None:
         """Read at most one buffer, and pass it on."""
         try:
-            if self._is_far and not (self.stuck or self.over):
+            if self._is_far and not (self._bulk or self.stuck or self.over):
                 self._copy(MESSAGE_BUFFER_BYTES)
             else:
                 self._turn()
@@ -82,7 +90,26 @@ class MessageFlow(LoopFlow):
         if self.over:
             self._wind_up()
         elif self.readable and not self._held:
-            self._copy(self._allowed())
+            want = self._allowed()
+            if self._bulk and not self.closing:
+                self._move_on(want)
+            else:
+                self._copy(want)
+
+    def _move_on(self, want: int) -> None:
+        """Splice what is left of a long frame, or read the head of the next one."""
+        left = self.transcoder.as_it_is
+        if left < _SPLICED_BYTES:
+            self._copy(min(want, left + _HEAD_BYTES))
+            return
+        pipe = self._tools.pipes.take()
+        if pipe is None:
+            self._bulk = False
+            self._copy(want)
+            return
+        self.transcoder.went_by(self._splice(pipe, min(want, left)))
+        if self.transcoder.aside and not self.stuck:
+            self._say_aside()
 
     def _copy(self, want: int) -> None:
         tools = self._tools
@@ -99,6 +126,8 @@ class MessageFlow(LoopFlow):
         if self.readable:
             tools.loop.queue(self)
         self._pass_on(tools.message_view[:size])
+        is_burst = self._bulk or size >= STICKY_BYTES
+        self._bulk = is_burst and self.transcoder.as_it_is >= _SPLICED_BYTES
 
     def _pass_on(self, view: memoryview) -> None:
         transcoder = self.transcoder
@@ -148,6 +177,8 @@ class MessageFlow(LoopFlow):
             self._left = self._left[self._send_left() :]
             if self._left:
                 return False
+        if self._pipe is not None and not self._empty_pipe():
+            return False
         self.stuck = False
         if self._early:
             early, self._early = self._early, _NOTHING
@@ -174,11 +205,12 @@ class MessageFlow(LoopFlow):
 
     def drop(self) -> None:
         """Forget what the sink did not take: it is gone."""
+        self._drop_pipe()
         self._left = self._early = _NOTHING
         self.stuck = False
         self.transcoder.forget()
 
     def unsent_bytes(self) -> int:
         """Return how much of what was read the sink's client has not taken yet."""
-        here = len(self._early) + len(self._left)
+        here = len(self._early) + len(self._left) + self._in_pipe
         return here + unsent_bytes(self.sink.fileno())

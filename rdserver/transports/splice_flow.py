@@ -8,32 +8,20 @@ from then on the kernel moves it, socket to pipe to socket, and we never see the
 
 from __future__ import annotations
 
-import os
 from socket import SocketType
 
 from rdserver.relay.session import Session
-from rdserver.transports.loop_flow import UNPAID_BYTES, LoopFlow
-from rdserver.transports.pipes import Pipe
+from rdserver.transports.loop_flow import UNPAID_BYTES
+from rdserver.transports.piped_flow import STICKY_BYTES, PipedFlow
 from rdserver.transports.splice_owner import Owner
 from rdserver.transports.splice_tools import BUFFER_BYTES, Tools
 from rdserver.transports.unsent import unsent_bytes
 
-STICKY_BYTES = 32 * 1024
-"""After a burst of this size the next one is spliced from its start."""
 
-_MODE = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
+class SpliceFlow(PipedFlow):
+    """The bytes as they are, through a buffer or through a pipe."""
 
-
-class SpliceFlow(LoopFlow):
-    """
-    The bytes as they are, through a buffer or through a pipe.
-
-    A pipe is held only while it has bytes that the sink would not take.  EAGAIN from a
-    splice means "nothing to read" only while the pipe is empty; so nothing is read before
-    it is.
-    """
-
-    __slots__ = ("_bulk", "_burst_bytes", "_in_pipe", "_left", "_pipe")
+    __slots__ = ("_left",)
 
     def __init__(
         self,
@@ -47,10 +35,6 @@ class SpliceFlow(LoopFlow):
     ) -> None:
         super().__init__(tools, owner, session, side=side, source=source, sink=sink)
         self._left = b""
-        self._pipe: Pipe | None = None
-        self._in_pipe = 0
-        self._bulk = False
-        self._burst_bytes = 0
 
     def begin(self, early: bytes) -> None:
         """Send *early*, which was read before the socket came here, first of all."""
@@ -77,7 +61,7 @@ class SpliceFlow(LoopFlow):
         elif self.readable and not self._held:
             want = self._allowed()
             if self._bulk:
-                self._splice(want)
+                self._splice_or_copy(want)
             else:
                 self._copy(min(want, BUFFER_BYTES))
 
@@ -134,44 +118,12 @@ class SpliceFlow(LoopFlow):
         except OSError as e:
             return self._not_sent(e, len(data))
 
-    def _splice(self, want: int) -> None:
+    def _splice_or_copy(self, want: int) -> None:
         pipe = self._tools.pipes.take()
         if pipe is None:
             self._copy(min(want, BUFFER_BYTES))
-            return
-        size = self._fill(pipe, want)
-        if not size:
-            return
-        self._account(size)
-        self._burst_bytes += size
-        self._pipe, self._in_pipe, self.stuck = pipe, size, True
-        self._tools.loop.queue(self)
-        self._empty_pipe()
-
-    def _fill(self, pipe: Pipe, want: int) -> int:
-        """Splice from the source; with 0 the pipe has been given back."""
-        size = -1
-        try:
-            size = os.splice(self.source.fileno(), pipe[1], want, flags=_MODE)
-        except BlockingIOError:
-            self._drained()
-        except OSError:
-            self._owner.source_broke(self)
-        if size > 0:
-            return size
-        self._tools.pipes.give_back(pipe)
-        if size == 0:
-            self._received_all()
-        return 0
-
-    def _drained(self) -> None:
-        self._bulk = self._burst_bytes >= STICKY_BYTES and not self.closing
-        self._burst_bytes = 0
-        # Of one that has closed there is something: at an urgent mark the kernel splices
-        # nothing, and copying goes past it.
-        self.readable = self.closing
-        if self.closing:
-            self._tools.loop.queue(self)
+        else:
+            self._splice(pipe, want)
 
     def _flush(self) -> bool:
         """Send on what the sink did not take before; return whether it took all."""
@@ -185,32 +137,9 @@ class SpliceFlow(LoopFlow):
         self.stuck = False
         return True
 
-    def _empty_pipe(self) -> bool:
-        pipe = self._pipe
-        assert pipe is not None
-        try:
-            self._in_pipe -= os.splice(
-                pipe[0], self.sink.fileno(), self._in_pipe, flags=_MODE
-            )
-        except BlockingIOError:
-            return False
-        except OSError:
-            self._owner.sink_broke(self)
-            return not self.stuck
-        if self._in_pipe:
-            self._tools.loop.queue(self)  # not full for sure: only EAGAIN arms the edge
-            return False
-        self._tools.pipes.give_back(pipe)
-        self._pipe = None
-        self.stuck = False
-        return True
-
     def drop(self) -> None:
         """Forget what the sink did not take: it is gone."""
-        if self._pipe is not None:
-            self._tools.pipes.discard(self._pipe)
-            self._pipe = None
-        self._in_pipe = 0
+        self._drop_pipe()
         self._left = b""
         self.stuck = False
 

@@ -105,6 +105,15 @@ class Transcoder(ABC):
         may = self._to_websocket and self.is_between_messages
         return close_frame(code) if may else b""
 
+    @property
+    def as_it_is(self) -> int:
+        """How many of the next bytes are for the sink just as they come."""
+        return 0
+
+    def went_by(self, size: int) -> None:
+        """Take note that *size* of them went to the sink without being taken."""
+        self._left -= size
+
     @abstractmethod
     def forget(self) -> None:
         """Give back what is held: nothing will be taken any more."""
@@ -128,6 +137,10 @@ class Transcoder(ABC):
 
 class FromFrames(Transcoder):
     """From TCP to a WebSocket: empty frames are signs of life and not passed on."""
+
+    @property
+    def as_it_is(self) -> int:
+        return self._left
 
     def forget(self) -> None:
         """Nothing is held here."""
