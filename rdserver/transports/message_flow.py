@@ -22,8 +22,8 @@ from rdserver.wire.transcode import Pieces, Transcoder
 _MOST_PIECES = 256
 """More are put together first: the system takes 1,024 by one call."""
 
-_SPLICED_BYTES = 32 * 1024
-"""Of less than this left in a frame a copy costs less than a splice."""
+_SPLICED_BYTES = 128 * 1024
+"""For less than this left in a frame, two splices cost more than the copies they save."""
 
 _HEAD_BYTES = 4096
 """What is read to see a frame's head, where its payload will probably be spliced."""
@@ -90,24 +90,25 @@ class MessageFlow(PipedFlow):
         if self.over:
             self._wind_up()
         elif self.readable and not self._held:
-            want = self._allowed()
+            want = MESSAGE_BUFFER_BYTES if self._is_far else self._allowed()
             if self._bulk and not self.closing:
                 self._move_on(want)
             else:
                 self._copy(want)
 
     def _move_on(self, want: int) -> None:
-        """Splice what is left of a long frame, or read the head of the next one."""
-        left = self.transcoder.as_it_is
-        if left < _SPLICED_BYTES:
-            self._copy(min(want, left + _HEAD_BYTES))
-            return
+        """Splice what is left of a long frame, or read the head of the next one first."""
+        if self.transcoder.as_it_is < _SPLICED_BYTES:
+            self._copy(min(want, self.transcoder.as_it_is + _HEAD_BYTES))
+            if self.stuck or not (self._bulk and self._is_far and self.readable):
+                return
         pipe = self._tools.pipes.take()
         if pipe is None:
             self._bulk = False
             self._copy(want)
             return
-        self.transcoder.went_by(self._splice(pipe, min(want, left)))
+        want = min(want, self.transcoder.as_it_is)
+        self.transcoder.went_by(self._splice(pipe, want))
         if self.transcoder.aside and not self.stuck:
             self._say_aside()
 
