@@ -122,19 +122,24 @@ class MessageFlow(PipedFlow):
         if not size:
             self._received_all()
             return
-        self._account(size)
+        view = tools.message_view[:size]
+        self._send_on(view)
+        self._account(size)  # only now, for nobody waits for that
         self.readable = size == want or self.closing
         if self.readable:
             tools.loop.queue(self)
-        self._pass_on(tools.message_view[:size])
+        self._heed(view)
         is_burst = self._bulk or size >= STICKY_BYTES
         self._bulk = is_burst and self.transcoder.as_it_is >= _SPLICED_BYTES
 
-    def _pass_on(self, view: memoryview) -> None:
-        transcoder = self.transcoder
-        pieces = transcoder.take(view)
+    def _send_on(self, view: memoryview) -> None:
+        pieces = self.transcoder.take(view)
         if pieces:
             self._send(pieces)
+
+    def _heed(self, view: memoryview) -> None:
+        """Do what else followed from *view*."""
+        transcoder = self.transcoder
         if transcoder.reply:
             reply, transcoder.reply = transcoder.reply, b""
             self._messages.replied(self, reply)
@@ -168,9 +173,7 @@ class MessageFlow(PipedFlow):
             self._say_aside()
 
     def _say_aside(self) -> None:
-        pieces = self.transcoder.take(_NOTHING)
-        if pieces:
-            self._send(pieces)
+        self._send_on(_NOTHING)
 
     def _flush(self) -> bool:
         """Send on what the sink did not take before; return whether it took all."""
@@ -183,7 +186,8 @@ class MessageFlow(PipedFlow):
         self.stuck = False
         if self._early:
             early, self._early = self._early, _NOTHING
-            self._pass_on(early)
+            self._send_on(early)
+            self._heed(early)
         elif self.transcoder.aside:
             self._say_aside()
         return not self.stuck
