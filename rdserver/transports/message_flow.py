@@ -145,7 +145,7 @@ class MessageFlow(PipedFlow):
             self._messages.replied(self, reply)
         if transcoder.closed:
             self._messages.said_goodbye(self)
-        elif transcoder.unread:
+        elif transcoder.unread and not self.said_all:
             self._put_off(view[-transcoder.unread :])
 
     def _put_off(self, rest: memoryview) -> None:
@@ -155,6 +155,8 @@ class MessageFlow(PipedFlow):
         self._tools.loop.queue(self)
 
     def _send(self, pieces: Pieces) -> None:
+        if self.said_all:  # for it broke meanwhile
+            return
         if len(pieces) > _MOST_PIECES:
             pieces = [b"".join(pieces)]
         size = sum(map(len, pieces))

@@ -40,7 +40,8 @@ MAX_HEAD_BYTES = 8192
 FRAMES_AT_ONCE, FRAMES_PER_S = 128, 10
 """
 What a connection may bring, signs of life too; more is a flood, for Autobahn takes as long
-for each as a session takes for fifty.  No client sends a dozen (protocol.md 7.16).
+for each as a session takes for fifty.  No client sends a dozen (protocol.md 7.16).  What
+it has not brought it may bring later on, so this holds for connections of some minutes.
 """
 
 _FORBIDDEN, _UPGRADE_REQUIRED, _BUG, _TOO_MANY = 403, 426, 500, 503

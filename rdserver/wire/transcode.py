@@ -20,7 +20,10 @@ Piece: TypeAlias = bytes | memoryview
 Pieces: TypeAlias = list[Piece]
 
 MOST_HEADS = 512
-"""Of one :meth:`Transcoder.take`: the smallest frames cost most, and others wait."""
+"""
+Of one :meth:`Transcoder.take`: the smallest frames cost most, and in the loop others wait.
+The plain path, whose reads are smaller, takes part after part.
+"""
 
 
 class MessageError(ProtocolError):

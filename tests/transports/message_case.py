@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.tcp import Port
 
+from rdserver.relay.messages import PARTS_BYTES
 from rdserver.transports.relay_connection import RelayConnection
 from rdserver.transports.relay_tcp import RelayFactory
 from rdserver.wire.address import Address
@@ -111,6 +112,11 @@ class MessageCase(PathCase):
     def tearDown(self) -> None:
         self.websocket_port.stopListening()
         super().tearDown()
+
+    def assert_nothing_left(self) -> None:
+        """No message in parts is counted any more, either."""
+        super().assert_nothing_left()
+        self.assertEqual(PARTS_BYTES, self.path._messages._allowance._left_bytes)
 
     def join(self, name: str, is_websocket: bool, early: bytes = b"") -> Speaker:
         """Return a client that asked for a session, and said *early* in the same breath."""
