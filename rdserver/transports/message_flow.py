@@ -16,7 +16,6 @@ from rdserver.relay.session import Session
 from rdserver.transports.piped_flow import STICKY_BYTES, PipedFlow
 from rdserver.transports.splice_owner import Owner
 from rdserver.transports.splice_tools import MESSAGE_BUFFER_BYTES, Tools
-from rdserver.transports.unsent import unsent_bytes
 from rdserver.wire.transcode import Pieces, Transcoder
 
 _MOST_PIECES = 256
@@ -47,7 +46,7 @@ class MessageOwner(Owner, Protocol):
 class MessageFlow(PipedFlow):
     """What *source* sends goes to *sink* through *transcoder*."""
 
-    __slots__ = ("_early", "_goodbye", "_left", "_messages", "transcoder")
+    __slots__ = ("_early", "_goodbye", "_messages", "transcoder")
 
     def __init__(
         self,
@@ -64,7 +63,6 @@ class MessageFlow(PipedFlow):
         self._messages = owner
         self.transcoder = transcoder
         self._early = _NOTHING
-        self._left = _NOTHING
         self._goodbye = False
 
     def begin(self, early: bytes) -> None:
@@ -178,14 +176,8 @@ class MessageFlow(PipedFlow):
         self._send_on(_NOTHING)
 
     def _flush(self) -> bool:
-        """Send on what the sink did not take before; return whether it took all."""
-        if self._left:
-            self._left = self._left[self._send_left() :]
-            if self._left:
-                return False
-        if self._pipe is not None and not self._empty_pipe():
+        if not super()._flush():
             return False
-        self.stuck = False
         if self._early:
             early, self._early = self._early, _NOTHING
             self._send_on(early)
@@ -193,12 +185,6 @@ class MessageFlow(PipedFlow):
         elif self.transcoder.aside:
             self._say_aside()
         return not self.stuck
-
-    def _send_left(self) -> int:
-        try:
-            return self.sink.send(self._left)
-        except OSError as e:
-            return self._not_sent(e, len(self._left))
 
     def _wind_up(self) -> None:
         if not self._goodbye:
@@ -211,13 +197,9 @@ class MessageFlow(PipedFlow):
         super()._wind_up()
 
     def drop(self) -> None:
-        """Forget what the sink did not take: it is gone."""
-        self._drop_pipe()
-        self._left = self._early = _NOTHING
-        self.stuck = False
+        super().drop()
+        self._early = _NOTHING
         self.transcoder.forget()
 
     def unsent_bytes(self) -> int:
-        """Return how much of what was read the sink's client has not taken yet."""
-        here = len(self._early) + len(self._left) + self._in_pipe
-        return here + unsent_bytes(self.sink.fileno())
+        return len(self._early) + super().unsent_bytes()

@@ -15,6 +15,7 @@ from rdserver.transports.loop_flow import LoopFlow
 from rdserver.transports.pipes import Pipe
 from rdserver.transports.splice_owner import Owner
 from rdserver.transports.splice_tools import Tools
+from rdserver.transports.unsent import unsent_bytes
 
 STICKY_BYTES = 32 * 1024
 """After a burst of this size the next one is spliced from its start."""
@@ -23,9 +24,13 @@ _MODE = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 
 
 class PipedFlow(LoopFlow):
-    """What the kinds of flows that splice have in common; *_bulk* says that one does."""
+    """
+    What the kinds of flows that splice have in common; *_bulk* says that one does.
 
-    __slots__ = ("_bulk", "_burst_bytes", "_in_pipe", "_pipe")
+    What the sink did not take is in *_left*, if it was copied, or else in the pipe.
+    """
+
+    __slots__ = ("_bulk", "_burst_bytes", "_in_pipe", "_left", "_pipe")
 
     def __init__(
         self,
@@ -38,6 +43,7 @@ class PipedFlow(LoopFlow):
         sink: SocketType,
     ) -> None:
         super().__init__(tools, owner, session, side=side, source=source, sink=sink)
+        self._left: bytes | memoryview = b""
         self._pipe: Pipe | None = None
         self._in_pipe = 0
         self._bulk = False
@@ -100,9 +106,33 @@ class PipedFlow(LoopFlow):
         self.stuck = False
         return True
 
-    def _drop_pipe(self) -> None:
-        """Forget what the pipe still has."""
+    def _try_send(self, data: bytes | memoryview) -> int:
+        """Return how much of *data* counts as sent."""
+        try:
+            return self.sink.send(data)
+        except OSError as e:
+            return self._not_sent(e, len(data))
+
+    def _flush(self) -> bool:
+        """Send on what the sink did not take before; return whether it took all."""
+        if self._left:
+            self._left = self._left[self._try_send(self._left) :]
+            if self._left:
+                return False
+        if self._pipe is not None:
+            return self._empty_pipe()
+        self.stuck = False
+        return True
+
+    def drop(self) -> None:
+        """Forget what the sink did not take: it is gone."""
         if self._pipe is not None:
             self._tools.pipes.discard(self._pipe)
             self._pipe = None
         self._in_pipe = 0
+        self._left = b""
+        self.stuck = False
+
+    def unsent_bytes(self) -> int:
+        """Return how much of what was read the sink's client has not taken yet."""
+        return len(self._left) + self._in_pipe + unsent_bytes(self.sink.fileno())

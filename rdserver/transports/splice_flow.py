@@ -8,33 +8,15 @@ from then on the kernel moves it, socket to pipe to socket, and we never see the
 
 from __future__ import annotations
 
-from socket import SocketType
-
-from rdserver.relay.session import Session
 from rdserver.transports.loop_flow import UNPAID_BYTES
 from rdserver.transports.piped_flow import STICKY_BYTES, PipedFlow
-from rdserver.transports.splice_owner import Owner
-from rdserver.transports.splice_tools import BUFFER_BYTES, Tools
-from rdserver.transports.unsent import unsent_bytes
+from rdserver.transports.splice_tools import BUFFER_BYTES
 
 
 class SpliceFlow(PipedFlow):
     """The bytes as they are, through a buffer or through a pipe."""
 
-    __slots__ = ("_left",)
-
-    def __init__(
-        self,
-        tools: Tools,
-        owner: Owner,
-        session: Session,
-        *,
-        side: int,
-        source: SocketType,
-        sink: SocketType,
-    ) -> None:
-        super().__init__(tools, owner, session, side=side, source=source, sink=sink)
-        self._left = b""
+    __slots__ = ()
 
     def begin(self, early: bytes) -> None:
         """Send *early*, which was read before the socket came here, first of all."""
@@ -112,37 +94,9 @@ class SpliceFlow(PipedFlow):
         if self.readable:
             self._tools.loop.queue(self)
 
-    def _try_send(self, data: memoryview | bytes) -> int:
-        try:
-            return self.sink.send(data)
-        except OSError as e:
-            return self._not_sent(e, len(data))
-
     def _splice_or_copy(self, want: int) -> None:
         pipe = self._tools.pipes.take()
         if pipe is None:
             self._copy(min(want, BUFFER_BYTES))
         else:
             self._splice(pipe, want)
-
-    def _flush(self) -> bool:
-        """Send on what the sink did not take before; return whether it took all."""
-        if self._left:
-            sent = self._try_send(self._left)
-            self._left = self._left[sent:]
-            if self._left:
-                return False
-        if self._pipe is not None:
-            return self._empty_pipe()
-        self.stuck = False
-        return True
-
-    def drop(self) -> None:
-        """Forget what the sink did not take: it is gone."""
-        self._drop_pipe()
-        self._left = b""
-        self.stuck = False
-
-    def unsent_bytes(self) -> int:
-        """Return how much of what was read the sink's client has not taken yet."""
-        return len(self._left) + self._in_pipe + unsent_bytes(self.sink.fileno())

@@ -344,6 +344,7 @@ class FloodTests(WebSocketCase):
             client.send(frame * FRAMES_PER_S)
         self.assert_cut(client, frame)
 
+
 class EndTests(WebSocketCase):
     def test_client_closes(self) -> None:
         """A Close is answered with a Close, and then the connection ends."""
