@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import Factory, connectionDone
 from twisted.python.failure import Failure
 
 from rdserver.transports.admission import Admission
 from rdserver.transports.arrival import left_s
-from rdserver.transports.timed import Timed
+from rdserver.transports.timed import Stage
 from rdserver.wire.address import source_host
 
 REQUEST_S = 10.0
@@ -26,10 +26,8 @@ MOST_DISCARDED_BYTES = 65_536
 """Behind the head, a body perhaps; for who sends more it is no use to wait."""
 
 
-class Page(Protocol, Timed):
+class Page(Stage):
     """One connection."""
-
-    transport: Any  # the reactor's, or what lies over it
 
     def __init__(self, host: str, factory: PageFactory) -> None:
         self._host = host
@@ -67,16 +65,8 @@ class Page(Protocol, Timed):
         if self._discarded > MOST_DISCARDED_BYTES:
             self.abort()
 
-    def timeoutConnection(self) -> None:
-        self.abort()
-
-    def abort(self) -> None:
-        """Close now, whatever is not out yet."""
-        self.setTimeout(None)
-        self.transport.abortConnection()
-
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.setTimeout(None)
+        super().connectionLost(reason)
         self._factory.connections.discard(self)
         self._factory.admission.leave(self._host)
 

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import Factory, connectionDone
 from twisted.python.failure import Failure
 
 from rdserver.transports.admission import Admission
 from rdserver.transports.arrival import left_s
 from rdserver.transports.handover import hand_over
-from rdserver.transports.timed import Timed
+from rdserver.transports.timed import Stage
 from rdserver.wire.address import source_host
 
 REQUEST_S = 10.0
@@ -26,10 +26,8 @@ REQUEST_S = 10.0
 MAX_LINE_BYTES = 2048
 
 
-class HttpRouter(Protocol, Timed):
+class HttpRouter(Stage):
     """One connection until its first line is there."""
-
-    transport: Any  # the reactor's, or what lies over it
 
     def __init__(self, address: Any, host: str, router: HttpRouterFactory) -> None:
         self._address = address
@@ -59,16 +57,8 @@ class HttpRouter(Protocol, Timed):
         else:
             hand_over(self.transport, protocol, self._received)
 
-    def abort(self) -> None:
-        """Close now."""
-        self.setTimeout(None)
-        self.transport.abortConnection()
-
-    def timeoutConnection(self) -> None:
-        self.abort()
-
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.setTimeout(None)
+        super().connectionLost(reason)
         self._leave()
 
     def _leave(self) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import Factory, connectionDone
 from twisted.python.failure import Failure
 
 from rdserver.errors import ProtocolError
 from rdserver.transports.admission import Admission
 from rdserver.transports.handover import hand_over
-from rdserver.transports.timed import Timed
+from rdserver.transports.timed import Stage
 from rdserver.wire.address import Address, source_host
 from rdserver.wire.foreign import foreign
 from rdserver.wire.networks import Networks
@@ -26,10 +26,8 @@ Refused = Callable[[str, str], None]
 """Told the proxy's host, and what was wrong."""
 
 
-class ProxyHeaderProtocol(Protocol, Timed):
+class ProxyHeaderProtocol(Stage):
     """One connection from a trusted proxy, until its header is whole."""
-
-    transport: Any  # the reactor's, or what lies over it
 
     def __init__(self, address: Address, factory: ProxyHeaderFactory) -> None:
         self._address = address
@@ -68,13 +66,8 @@ class ProxyHeaderProtocol(Protocol, Timed):
         self._proxies.refused(self._address.host, why)
         self.abort()
 
-    def abort(self) -> None:
-        """Close now, whatever may still come."""
-        self.setTimeout(None)
-        self.transport.abortConnection()
-
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.setTimeout(None)
+        super().connectionLost(reason)
         self._leave()
 
     def _leave(self) -> None:
