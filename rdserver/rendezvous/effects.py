@@ -27,11 +27,13 @@ class Stream:
     :ivar id: the connection.
     :ivar address: the client's, normalised; not the proxy's.
     :ivar websocket: such a client cannot be punched through to.
+    :ivar is_secure: whether frames are encrypted, after a key exchange.
     """
 
     id: StreamId
     address: Address
     websocket: bool = False
+    is_secure: bool = False
 
 
 @frozen
