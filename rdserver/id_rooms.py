@@ -9,15 +9,18 @@ from attrs import frozen
 from rdserver.admin.id_commands import id_commands
 from rdserver.notices import Notices
 from rdserver.presence.memory import MemoryPresence
+from rdserver.rendezvous.access import AccessPolicy, AllowAll
+from rdserver.rendezvous.controlling import Controlling
 from rdserver.rendezvous.core import Decisions, Rendezvous
 from rdserver.rendezvous.directory import Directory
 from rdserver.rendezvous.events import Event
 from rdserver.rendezvous.heartbeats import Heartbeats
 from rdserver.rendezvous.identity import Identity
+from rdserver.rendezvous.introductions import Introductions
 from rdserver.rendezvous.journal import AddressChanges, PunchLog
 from rdserver.rendezvous.limits import RateLimit, RegistrationLimit
 from rdserver.rendezvous.pending import PairMemory, PendingTable
-from rdserver.rendezvous.punch import Introductions, Punching
+from rdserver.rendezvous.punch import Punching
 from rdserver.rendezvous.queries import NatTest, OnlineQuery
 from rdserver.rendezvous.registration import Registration
 from rdserver.rendezvous.relaying import Relaying
@@ -58,6 +61,7 @@ class Choices:
     serial: int = 0
     rendezvous_servers: tuple[str, ...] = ()
     software_url: str = ""
+    keep_alive_s: int = 0
 
 
 class IdRooms:
@@ -65,6 +69,7 @@ class IdRooms:
     All decisions of one ID server, wired.
 
     :param announce: told each relay session's uuid before the peers are.
+    :param access: decides who may reach whom; without it everybody may.
     :ivar core: the doors for messages.
     :ivar commands: the console's commands by name.
     :ivar heartbeats: what needs no door.
@@ -80,7 +85,9 @@ class IdRooms:
         announce: Callable[[str], None],
         notices: Notices[Event],
         world: Surroundings,
+        access: AccessPolicy | None = None,
     ) -> None:
+        self._access = access or AllowAll()
         self.presence = MemoryPresence(world.now)
         self.relays = Relays(choices.relay_servers, choices.always_use_relay)
         self._directory = Directory(self.presence, store, notices, world.now)
@@ -99,10 +106,11 @@ class IdRooms:
             pairs=PairMemory(world.now),
             relays=self.relays,
             lan=choices.lan,
+            access=self._access,
             notices=notices,
             random32=world.random32,
         )
-        registration = self._registration(store, notices, world)
+        registration = self._registration(choices, store, notices, world)
         self.heartbeats = Heartbeats(
             self.presence, self._servers, self._directory, registration.accept
         )
@@ -110,7 +118,11 @@ class IdRooms:
         self.commands = id_commands(self.relays, self._limit, self._changes, self._punches)
 
     def _registration(
-        self, store: PeerStore, notices: Notices[Event], world: Surroundings
+        self,
+        choices: Choices,
+        store: PeerStore,
+        notices: Notices[Event],
+        world: Surroundings,
     ) -> Registration:
         return Registration(
             presence=self.presence,
@@ -122,17 +134,20 @@ class IdRooms:
             notices=notices,
             now=world.now,
             new_guid=world.new_guid,
+            keep_alive_s=choices.keep_alive_s,
         )
 
     def _decisions(
         self, registration: Registration, choices: Choices, announce: Callable[[str], None]
     ) -> Decisions:
         return Decisions(
+            presence=self.presence,
             registration=registration,
             punching=Punching(self._introductions, self._punches),
             relaying=Relaying(self._introductions, announce),
             nat_test=NatTest(self._servers, self._answers),
-            online=OnlineQuery(self.presence),
+            online=OnlineQuery(self.presence, self._access),
+            controlling=Controlling(self._introductions),
             servers=self._servers,
             software=Software(choices.software_url, self._answers),
             pending=self._introductions.pending,

@@ -18,13 +18,13 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from rdserver.admin.console import ID_SOCKET, Console
-from rdserver.admin.port import ConsoleFactory, SniffingFactory
+from rdserver.admin.port import ConsoleFactory
 from rdserver.admin.unix import UnixPort
 from rdserver.front import Front
+from rdserver.id_ports import IdPorts
 from rdserver.id_rooms import Choices, IdRooms, Surroundings
 from rdserver.keys import ServerKey, load_server_key
 from rdserver.notices import Notices
-from rdserver.rendezvous.core import Rendezvous
 from rdserver.rendezvous.events import Event
 from rdserver.rendezvous.identity import Identity
 from rdserver.rendezvous.routing import Lan
@@ -32,31 +32,17 @@ from rdserver.settings.config import Config
 from rdserver.storage.sqlite import database_path, open_database
 from rdserver.storage.thread import StoreThread
 from rdserver.sweeper import Sweeper
-from rdserver.transports import quick_port
-from rdserver.transports.conversation import Company, Door
 from rdserver.transports.listeners import (
-    HEARTBEAT_BYTES,
-    UDP_BUFFER_BYTES,
     Listeners,
     Wanted,
 )
 from rdserver.transports.local import primary_address
 from rdserver.transports.outlet import Outlet
-from rdserver.transports.quick_port import QuickPort
 from rdserver.transports.relay_health import TIMEOUT_S, RelayHealth
-from rdserver.transports.rendezvous_ws import rendezvous_websockets
 from rdserver.transports.self_test import SelfTest
-from rdserver.transports.tcp import RendezvousFactory
-from rdserver.transports.udp import RendezvousDatagrams
-from rdserver.transports.udp_batch import BatchPort, takes_batches
+from rdserver.transports.udp_batch import takes_batches
 from rdserver.transports.websocket_factory import GuardedFactory
-from rdserver.wire.address import is_loopback
-
-MAX_FRAME_BYTES = 64 * 1024
-MAX_NAT_FRAME_BYTES = 256 * 1024
-"""Online queries come there, with some thousand ids (protocol.md 3.18 no. 1)."""
-
-_PURPOSE = "RustDesk clients connect here by WebSocket; there is nothing to see."
+from rdserver.wire.secure import KeyOffer
 
 _SWEEP_S = 30.0
 _FLUSH_S = 0.2
@@ -177,90 +163,23 @@ class IdServer(MultiService):
         return attempt.addCallback(lambda protocol: protocol.transport.loseConnection())
 
     def _open_ports(self, rooms: IdRooms) -> None:
-        nat, main, websocket = self._config.id_ports
-        core = rooms.core
-        self._accept(main, Door(core.main_frame, core.stream_closed, MAX_FRAME_BYTES))
         console = ConsoleFactory(Console(rooms.commands), self._reactor)
         self._console_port.open(console)
-        nat_door = Door(core.nat_frame, core.stream_closed, MAX_NAT_FRAME_BYTES)
-        self._accept(nat, nat_door, console if self._config.tcp_console else None)
-        self._accept_websockets(websocket, core)
-        self._tell_buffer(self._open_udp(main, rooms))
-
-    def _tell_buffer(self, granted: int) -> None:
-        """Say what the system grants if it is less than was asked for."""
-        wanted = self._config.rmem_bytes
-        if granted < wanted:
-            self._log.warn(
-                "rmem: the system grants {bytes} bytes; net.core.rmem_max limits it",
-                bytes=granted,
-            )
-        elif not wanted and granted < UDP_BUFFER_BYTES:
-            self._log.info(
-                "the UDP socket's receive buffer has {bytes} bytes, room for {count} "
-                "heartbeats at most; net.core.rmem_max limits it",
-                bytes=granted,
-                count=granted // HEARTBEAT_BYTES,
-            )
-
-    def _open_udp(self, port: int, rooms: IdRooms) -> int:
-        """Answer datagrams; return the receive buffer's size in bytes."""
-        datagrams = RendezvousDatagrams(
-            rooms.core.datagram,
-            self._outlet,
-            self._notices,
-            dual_stack=self._listeners.is_dual_stack(port),
-        )
-        self._outlet.send_datagram = datagrams.send
-        size = self._config.rmem_bytes
-        if not self._takes_batches:
-            return self._listeners.open_udp(port, datagrams, size)
-
-        def adopt(bound: socket.socket) -> BatchPort:
-            return BatchPort(
-                bound.dup(), datagrams, rooms.heartbeats, self._reactor, time.monotonic
-            ).start()
-
-        return self._listeners.open_udp_by(adopt, port, size)
-
-    def _accept_websockets(self, port: int, core: Rendezvous) -> None:
-        door = Door(core.websocket_message, core.stream_closed, MAX_FRAME_BYTES)
-        company = Company(
-            door=door, outlet=self._outlet, now=time.monotonic, notices=self._notices
-        )
-        admission = self._front.admission(is_http=True)
-        environment = self._front.environment(_PURPOSE, admission)
-        self.websockets = rendezvous_websockets(company, environment)
-        self._listeners.open_tcp(port, self._front.web(self.websockets, admission))
-
-    def _accept(self, port: int, door: Door, console: ConsoleFactory | None = None) -> None:
-        admission = self._front.admission()
-        factory = RendezvousFactory(
-            door=door,
+        pair = None if self.key is None else self.key.pair
+        ports = IdPorts(
+            self._config,
+            self._reactor,
+            front=self._front,
+            listeners=self._listeners,
             outlet=self._outlet,
-            admission=admission,
-            clock=self._reactor,
-            now=time.monotonic,
             notices=self._notices,
+            takes_batches=self._takes_batches,
         )
-        if console is not None:
-            sniffing = SniffingFactory(console, factory, is_loopback, self._reactor)
-            self._listeners.open_tcp(port, sniffing)
-        elif self._front.names_clients:
-            self._listeners.open_tcp(port, self._front.plain(factory, admission))
-        elif quick_port.AVAILABLE:
-            quick = partial(
-                QuickPort,
-                door=door,
-                factory=factory,
-                admission=admission,
-                reactor=self._reactor,
-                now=time.monotonic,
-                notices=self._notices,
-            )
-            self._listeners.open_tcp_by(quick, port)
-        else:
-            self._listeners.open_tcp(port, factory)
+        self.websockets = ports.open(
+            rooms,
+            offer=None if pair is None else partial(KeyOffer, pair.signing_key),
+            console=console if self._config.tcp_console else None,
+        )
 
     async def _stop(self) -> None:
         self._console_port.close()
@@ -295,4 +214,5 @@ def _choices(config: Config) -> Choices:
         serial=config.serial,
         rendezvous_servers=config.rendezvous_servers,
         software_url=config.software_url,
+        keep_alive_s=config.keep_alive_s,
     )

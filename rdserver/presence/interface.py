@@ -11,11 +11,31 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Protocol, TypeAlias
 
+from attrs import frozen
+
 from rdserver.storage.interface import StoredPeer
 from rdserver.wire.address import Address
 
-Route: TypeAlias = Address
-"""How to reach a registered device: where its datagrams come from."""
+StreamId: TypeAlias = int
+"""Names one accepted connection; never an address, since proxies share those."""
+
+
+@frozen
+class StreamRoute:
+    """
+    A connection that a device registered on.
+
+    :ivar host: the device's address, normalised; not the proxy's.
+    :ivar websocket: whether it is one: such a device cannot be punched through to.
+    """
+
+    host: str
+    stream: StreamId
+    websocket: bool = False
+
+
+Route: TypeAlias = Address | StreamRoute
+"""How to reach a registered device: where its datagrams come from, or its connection."""
 
 NEVER_S = float("-inf")
 """The time of what did not happen."""
@@ -33,7 +53,8 @@ class Peer:
     :ivar id: its id.
     :ivar ip: text of the address it last registered from, empty when not known.
     :ivar host: where it proved itself last; *ip* before it does.
-    :ivar port: the port there; 0 before it does.
+    :ivar port: the port there; 0 before it does, and while it holds a connection.
+    :ivar held: the connection that it registered on, while that is open.
     :ivar heartbeat: what is expected from there; empty if nothing is.
     :ivar seen_s: monotonic time of its last accepted sign of life.
     :ivar tries: RegisterPk accepted in a row, each soon after the one before.
@@ -42,13 +63,15 @@ class Peer:
     """
 
     __slots__ = (
-        *("_row", "heartbeat", "host", "id", "ip", "port", "seen_s", "tried_s", "tries"),
+        *("_row", "heartbeat", "held", "host", "id", "ip", "port", "seen_s", "tried_s"),
+        "tries",
     )
 
     def __init__(self, stored: StoredPeer, now_s: float) -> None:
         self.id = stored.id
         self.host = stored.ip
         self.port = 0
+        self.held: StreamRoute | None = None
         self.heartbeat = b""
         self.seen_s = NEVER_S
         self.tries = 0
@@ -80,8 +103,8 @@ class Peer:
 
     @property
     def route(self) -> Route | None:
-        """Where it proved itself last; None before it does.  Made anew each time."""
-        return Address(self.host, self.port) if self.port else None
+        """How to reach it; None before it proved itself.  An address is made each time."""
+        return self.held or (Address(self.host, self.port) if self.port else None)
 
 
 class Presence(Protocol):
@@ -97,7 +120,13 @@ class Presence(Protocol):
         """Record that the device has just proved who it is, at *route*."""
 
     def refresh(self, peer: Peer, route: Route) -> None:
-        """Record a sign of life that needed no new proof."""
+        """Record a sign of life that needed no new proof; *route* replaces another one."""
+
+    def registered_on(self, stream: StreamId) -> Peer | None:
+        """Return the device that holds this connection."""
+
+    def stream_closed(self, stream: StreamId) -> None:
+        """Record that a connection is gone; whoever held it is offline at once."""
 
     def expect(self, peer: Peer, heartbeat: bytes) -> None:
         """
@@ -121,7 +150,7 @@ class Presence(Protocol):
         """Count one RegisterPk of this device, unless there were too many lately."""
 
     def is_online(self, peer: Peer) -> bool:
-        """Return whether the device was heard of recently enough."""
+        """Return whether it holds a connection, or was heard of recently enough."""
 
     def sweep(self) -> Iterator[None]:
         """

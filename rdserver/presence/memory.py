@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
-from rdserver.presence.interface import NEVER_S, Peer, Route
+from rdserver.presence.interface import NEVER_S, Peer, Route, StreamId, StreamRoute
 from rdserver.presence.untracked import untrack
 from rdserver.storage.interface import StoredPeer
 
@@ -39,6 +39,7 @@ class MemoryPresence:
         self._now = now
         self._shards: tuple[dict[str, Peer], ...] = tuple({} for _ in range(_SHARDS))
         self._expected: dict[bytes, Peer] = {}  # at most one for each device
+        self._on_stream: dict[StreamId, Peer] = {}
         self._tried_s = NEVER_S
 
     def _shard(self, peer_id: str) -> dict[str, Peer]:
@@ -64,16 +65,41 @@ class MemoryPresence:
         return peer
 
     def refresh(self, peer: Peer, route: Route) -> None:
-        if (peer.host, peer.port) != route:
+        self._hold(peer, route if isinstance(route, StreamRoute) else None)
+        port = 0 if isinstance(route, StreamRoute) else route.port
+        if (peer.host, peer.port) != (route.host, port):
             self._expect_no_more(peer)
         if peer.host != route.host:
             # It is where it registered from, nearly always: one text for both.
             peer.host = peer.ip if peer.ip == route.host else route.host
-        if peer.port != route.port:
-            peer.port = route.port
+        if peer.port != port:
+            peer.port = port
         peer.seen_s = self._now()
         if not peer.tries:
             peer.tried_s = NEVER_S  # one number for all devices
+
+    def _hold(self, peer: Peer, held: StreamRoute | None) -> None:
+        if held == peer.held:
+            return
+        self._let_go(peer)
+        if held is not None:
+            self.stream_closed(held.stream)  # whoever it was before
+            peer.held = held
+            self._on_stream[held.stream] = peer
+
+    def _let_go(self, peer: Peer) -> None:
+        if peer.held is not None:
+            del self._on_stream[peer.held.stream]
+            peer.held = None
+
+    def registered_on(self, stream: StreamId) -> Peer | None:
+        return self._on_stream.get(stream)
+
+    def stream_closed(self, stream: StreamId) -> None:
+        peer = self._on_stream.get(stream)
+        if peer is not None:
+            self._let_go(peer)
+            peer.seen_s = NEVER_S
 
     def expect(self, peer: Peer, heartbeat: bytes) -> None:
         self._expect_no_more(peer)
@@ -115,7 +141,7 @@ class MemoryPresence:
         return True
 
     def is_online(self, peer: Peer) -> bool:
-        return self._now() - peer.seen_s < ONLINE_S
+        return peer.held is not None or self._now() - peer.seen_s < ONLINE_S
 
     def sweep(self) -> Iterator[None]:
         looked_at = 0
@@ -131,7 +157,7 @@ class MemoryPresence:
         unused = [
             peer_id
             for peer_id, peer in shard.items()
-            if peer.seen_s < oldest and peer.tried_s < oldest
+            if peer.seen_s < oldest and peer.tried_s < oldest and peer.held is None
         ]
         for peer_id in unused:
             self._expect_no_more(shard.pop(peer_id))

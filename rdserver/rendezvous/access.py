@@ -64,6 +64,14 @@ class Verdict:
     feedback: int = 0
 
 
+@frozen
+class Judged:
+    """A request and what came of it."""
+
+    asked: AccessRequest
+    verdict: Verdict
+
+
 Decision: TypeAlias = Verdict | Coroutine[Any, Any, Verdict]
 """Known at once, or once somebody else has been asked."""
 
@@ -71,7 +79,15 @@ ALLOWED = Verdict()
 
 
 class AccessPolicy(Protocol):
-    """Decides on requests; asked for each one, so it must be quick or wait elsewhere."""
+    """
+    Decides on requests; asked for each one, so it must be quick or wait elsewhere.
+
+    :ivar is_open: whether it refuses nothing but :attr:`Door.CONTROL`, so that it need not
+        be asked for each of some thousand devices.
+    """
+
+    @property
+    def is_open(self) -> bool: ...
 
     def decide(self, request: AccessRequest) -> Decision:
         """Return the verdict on *request*."""
@@ -79,6 +95,8 @@ class AccessPolicy(Protocol):
 
 class AllowAll:
     """The policy of a server that knows no users: everybody may reach every device."""
+
+    is_open = True
 
     def decide(self, request: AccessRequest) -> Verdict:
         """Allow; but nobody has a token that could be valid."""

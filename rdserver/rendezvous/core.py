@@ -8,18 +8,14 @@ it belongs to.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 from attrs import frozen
 
-from rdserver.rendezvous.effects import (
-    Answer,
-    Close,
-    Effects,
-    Outcome,
-    Stream,
-    StreamId,
-)
+from rdserver.presence.interface import Presence, StreamId
+from rdserver.rendezvous.controlling import Controlling
+from rdserver.rendezvous.effects import Answer, Close, Effects, Outcome, Stream
 from rdserver.rendezvous.pending import PendingTable
 from rdserver.rendezvous.punch import Punching
 from rdserver.rendezvous.queries import NatTest, OnlineQuery
@@ -37,11 +33,13 @@ FrameDecision: TypeAlias = Callable[[pb.RendezvousMessage, Stream], Outcome]
 class Decisions:
     """The parts that the tables below point into."""
 
+    presence: Presence
     registration: Registration
     punching: Punching
     relaying: Relaying
     nat_test: NatTest
     online: OnlineQuery
+    controlling: Controlling
     servers: ServerList
     software: Software
     pending: PendingTable
@@ -60,10 +58,10 @@ class Rendezvous:
 
     def __init__(self, decisions: Decisions) -> None:
         self._pending = decisions.pending
+        self._presence = decisions.presence
         self._datagrams = _datagram_table(decisions)
         self._main = _main_table(decisions)
         self._nat = _nat_table(decisions)
-        self._websocket = _websocket_table(decisions)
 
     def datagram(self, message: pb.RendezvousMessage, origin: Address) -> Outcome:
         """Decide on one datagram to UDP P."""
@@ -76,15 +74,16 @@ class Rendezvous:
 
     def websocket_message(self, message: pb.RendezvousMessage, stream: Stream) -> Outcome:
         """Decide on one message on WebSocket P+2."""
-        return _frame(self._websocket, message, stream)
+        return _frame(self._main, message, stream)
 
     def nat_frame(self, message: pb.RendezvousMessage, stream: Stream) -> Outcome:
         """Decide on the only frame of a connection to TCP P-1."""
         return _frame(self._nat, message, stream)
 
     def stream_closed(self, stream_id: StreamId) -> None:
-        """Note that nobody waits on this connection any more."""
+        """Note that nobody waits on this connection any more, nor is reached by it."""
         self._pending.close(stream_id)
+        self._presence.stream_closed(stream_id)
 
 
 def _frame(
@@ -95,9 +94,10 @@ def _frame(
 
 
 def _datagram_table(decisions: Decisions) -> dict[str, DatagramDecision]:
-    # PunchHoleRequest, PunchHoleSent and LocalAddr are not here on purpose: their
-    # answers would go to whoever a forged source address names.
+    # PunchHoleRequest and LocalAddr are not here on purpose: their answers would go to
+    # whoever a forged source address names.  That to PunchHoleSent goes to a connection.
     return {
+        "punch_hole_sent": decisions.punching.sent_by_datagram,
         "register_peer": decisions.registration.register_peer,
         "register_pk": decisions.registration.register_pk,
         "test_nat_request": decisions.nat_test.by_datagram,
@@ -114,21 +114,26 @@ def _main_table(decisions: Decisions) -> dict[str, FrameDecision]:
         "request_relay": decisions.relaying.request,
         "relay_response": decisions.relaying.response,
         "test_nat_request": decisions.nat_test.on_main_port,
-        "register_pk": _not_supported,
+        "register_pk": partial(_register_pk, decisions),
+        "register_peer": decisions.registration.heartbeat_on_stream,
+        "online_request": decisions.online.request,
+        "hc": decisions.controlling.begin,
     }
 
 
 def _nat_table(decisions: Decisions) -> dict[str, FrameDecision]:
     return {
         "test_nat_request": decisions.nat_test.on_nat_port,
-        "online_request": decisions.online.on_nat_port,
+        "online_request": decisions.online.request,
     }
 
 
-def _websocket_table(decisions: Decisions) -> dict[str, FrameDecision]:
-    # In WebSocket mode a client has no other port: its online query comes here too
-    # (protocol.md sections 1.4 and 7.11).
-    return {**_main_table(decisions), "online_request": decisions.online.on_nat_port}
+def _register_pk(
+    decisions: Decisions, message: pb.RendezvousMessage, stream: Stream
+) -> Outcome:
+    if message.register_pk.pk:
+        return decisions.registration.register_on_stream(message, stream)
+    return _not_supported(message, stream)
 
 
 def _not_supported(_message: pb.RendezvousMessage, stream: Stream) -> Effects:

@@ -12,11 +12,10 @@ from typing import Any, TypeAlias
 
 from attrs import frozen
 
+from rdserver.presence.interface import Route, StreamId, StreamRoute
+from rdserver.rendezvous.stream_state import Happening
 from rdserver.wire import pb
 from rdserver.wire.address import Address
-
-StreamId: TypeAlias = int
-"""Names one accepted connection; never an address, since proxies share those."""
 
 
 @frozen
@@ -59,7 +58,26 @@ class Close:
     stream: StreamId
 
 
-Effect: TypeAlias = Send | Answer | Close
+@frozen
+class Keep:
+    """
+    Let a connection live on, with heartbeats.
+
+    :ivar happening: why: REGISTRATION or CONTROL.
+    """
+
+    stream: StreamId
+    happening: Happening
+
+
+Effect: TypeAlias = Send | Answer | Close | Keep
 Effects: TypeAlias = Sequence[Effect]
 Outcome: TypeAlias = Effects | Coroutine[Any, Any, Effects]
 """Known at once, or once storage has been asked."""
+
+
+def push(route: Route, message: pb.RendezvousMessage) -> Effect:
+    """Return what brings *message* to a device that is reached by *route*."""
+    if isinstance(route, StreamRoute):
+        return Answer(route.stream, message)
+    return Send(route, message)

@@ -14,8 +14,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from enum import Enum, auto
 
-from rdserver.presence.interface import Peer
-from rdserver.rendezvous.effects import Stream, StreamId
+from rdserver.presence.interface import Peer, StreamId
+from rdserver.rendezvous.access import Judged
+from rdserver.rendezvous.effects import Stream
 from rdserver.rendezvous.slices import in_slices
 from rdserver.wire.address import (
     Address,
@@ -64,12 +65,14 @@ class Pending:
     :ivar address: the same as everybody reads it.
     :ivar peer_host: where B was registered when it was asked.
     :ivar uuid: the session A chose; empty until B chooses one.
+    :ivar judged: what the access policy was asked, and said.
     """
 
     __slots__ = (
         "address",
         "disguise",
         "forwarded_s",
+        "judged",
         "kind",
         "pace",
         "peer_host",
@@ -77,6 +80,8 @@ class Pending:
         "stream",
         "uuid",
     )
+
+    judged: Judged
 
     def __init__(
         self, stream: Stream, peer_id: str, kind: Kind, pace: _Pace, disguise: bytes
@@ -106,7 +111,9 @@ class PendingTable:
         self._by_stream: dict[StreamId, Pending] = {}
         self._by_address: dict[Address, dict[StreamId, Pending]] = {}
 
-    def open(self, stream: Stream, peer: Peer, kind: Kind) -> Pending | None:
+    def open(
+        self, stream: Stream, peer: Peer, kind: Kind, judged: Judged
+    ) -> Pending | None:
         """
         Let *stream* wait for *peer*; the same request again keeps its cookie.
 
@@ -120,8 +127,13 @@ class PendingTable:
         if pending is None or (pending.peer_id, pending.kind) != (peer_id, kind):
             pending = self._add(stream, peer_id, kind, pace)
         pending.forwarded_s = self._now()
-        pending.peer_host = peer.host if peer.port else ""
+        pending.peer_host = "" if peer.route is None else peer.host
+        pending.judged = judged
         return pending
+
+    def holds(self, pending: Pending) -> bool:
+        """Return whether *pending* still waits."""
+        return self._by_stream.get(pending.stream.id) is pending
 
     def echoed(self, disguise: bytes, sender: Address) -> Pending | None:
         """Return the entry that *disguise* was made for, if *sender* may answer it."""

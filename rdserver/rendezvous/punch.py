@@ -1,68 +1,27 @@
 """
 A wants to reach B directly: the request, the push to B, B's answers.
 
-Source: protocol.md sections 3.8, 3.11 (c) and (d), 3.18 nos. 2, 3 and 13.
+Source: protocol.md sections 3.8, 3.11 (c) and (d), 3.18 nos. 2, 3 and 13, 7.4 to 7.7.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 
-from attrs import frozen
-
-from rdserver.errors import StorageError
-from rdserver.notices import Notices
-from rdserver.presence.interface import Peer, Presence
-from rdserver.rendezvous.directory import Directory
-from rdserver.rendezvous.effects import Answer, Close, Effects, Outcome, Send, Stream
+from rdserver.presence.interface import Peer, Route, StreamRoute
+from rdserver.rendezvous.access import AccessRequest, Door, Judged
+from rdserver.rendezvous.effects import Answer, Close, Effects, Outcome, Stream, push
 from rdserver.rendezvous.events import Event, shown
-from rdserver.rendezvous.identity import Identity
+from rdserver.rendezvous.introductions import Introductions, permit
 from rdserver.rendezvous.journal import PunchLog
-from rdserver.rendezvous.pending import Kind, PairMemory, Pending, PendingTable
-from rdserver.rendezvous.routing import Lan, Relays
+from rdserver.rendezvous.pending import Kind, Pending
 from rdserver.wire import pb
-from rdserver.wire.address import encode_address
+from rdserver.wire.address import Address, encode_address, global_ipv6
 
 STORAGE_TEXT = "The ID server cannot read its database"
 
 _FAILURE = pb.PunchHoleResponse
-
-
-@frozen(kw_only=True)
-class Introductions:
-    """
-    What introducing A to B needs, shared by punching and relaying.
-
-    :ivar random32: returns 32 unpredictable bits.
-    """
-
-    presence: Presence
-    directory: Directory
-    identity: Identity
-    pending: PendingTable
-    pairs: PairMemory
-    relays: Relays
-    lan: Lan
-    notices: Notices[Event]
-    random32: Callable[[], int]
-
-    def proof(self, peer_id: str, version: bytes) -> bytes:
-        """Return the signed ``IdPk`` of B; only for an A that waits for it."""
-        return self.identity.prove(self.presence.get(peer_id), version)
-
-    def answer(
-        self, pending: Pending, sender: Stream, message: pb.RendezvousMessage, relay: str
-    ) -> Effects:
-        """Give A the answer it waited for, once, and remember the relay it names."""
-        host = pending.stream.address.host
-        self.pairs.told(host, pending.peer_id, relay)
-        self.pending.close(pending.stream.id)
-        return (Answer(pending.stream.id, message), Close(sender.id))
-
-    def nobody_waits(self, sender: Stream) -> Effects:
-        """Drop an answer that is late, repeated or forged."""
-        self.notices.count(Event.FORGED_ANSWER)
-        return (Close(sender.id),)
+_HIGHEST_PORT = 65535
 
 
 class Punching:
@@ -77,72 +36,112 @@ class Punching:
         request = message.punch_hole_request
         if not self._with.identity.accepts(request.licence_key):
             return self._wrong_key(request, stream)
-        peer = self._with.directory.get(pb.text(request.id))
-        return (
-            self._look_up(request, stream)
-            if peer is None
-            else self._ask(peer, request, stream)
+        asked = AccessRequest(
+            door=Door.PUNCH,
+            host=stream.address.host,
+            peer_id=pb.text(request.id),
+            conn_type=request.conn_type,
+            token=pb.text(request.token),
+            switch_code=pb.text(request.switch_code),
         )
+        return self._with.judge(asked, partial(self._judged, request, stream))
 
-    async def _look_up(self, request: pb.PunchHoleRequest, stream: Stream) -> Effects:
-        try:
-            peer = await self._with.directory.find_called(
-                pb.text(request.id), stream.address.host
-            )
-        except StorageError:
-            self._with.notices.count(Event.STORAGE_FAILED)
-            return _refuse(stream, _FAILURE(other_failure=STORAGE_TEXT.encode()))
+    def _judged(
+        self, request: pb.PunchHoleRequest, stream: Stream, judged: Judged
+    ) -> Outcome:
+        if judged.verdict.refusal:
+            return _refuse(stream, _FAILURE(other_failure=judged.verdict.refusal.encode()))
+        then = partial(self._ask, request, stream, judged)
+        failed = _refuse(stream, _FAILURE(other_failure=STORAGE_TEXT.encode()))
+        return self._with.seek(judged.asked.peer_id, judged.asked.host, then, failed)
+
+    def _ask(
+        self,
+        request: pb.PunchHoleRequest,
+        stream: Stream,
+        judged: Judged,
+        peer: Peer | None,
+    ) -> Effects:
         if peer is None:
             return _refuse(stream, _FAILURE(failure=_FAILURE.ID_NOT_EXIST))
-        return self._ask(peer, request, stream)
-
-    def _ask(self, peer: Peer, request: pb.PunchHoleRequest, stream: Stream) -> Effects:
         route = peer.route
         if route is None or not self._with.presence.is_online(peer):
             return _refuse(stream, _FAILURE(failure=_FAILURE.OFFLINE))
-        peer_id = peer.id
-        self._with.pairs.asked(stream.address.host, peer_id)
-        pending = self._with.pending.open(stream, peer, Kind.PUNCH)
+        self._with.pairs.asked(stream.address.host, peer.id)
+        pending = self._with.pending.open(stream, peer, Kind.PUNCH, judged)
         if pending is None:
             return ()
-        self._log.record(stream.address.host, route.host, peer_id)
-        return (Send(route, self._push(pending, route.host, request)),)
+        self._log.record(stream.address.host, route.host, peer.id)
+        return (push(route, self._push(pending, route, request)),)
 
     def _push(
-        self, pending: Pending, b_host: str, request: pb.PunchHoleRequest
+        self, pending: Pending, route: Route, request: pb.PunchHoleRequest
     ) -> pb.RendezvousMessage:
         stream, lan, relays = pending.stream, self._with.lan, self._with.relays
-        a_in_lan, b_in_lan = stream.address.host in lan, b_host in lan
-        forced = relays.always or request.force_relay
-        nat_type, relay = request.nat_type, relays.choose()
-        if forced or a_in_lan != b_in_lan:
-            nat_type = pb.SYMMETRIC
-            relay = lan.local_ip if b_in_lan else relay
-        together = (a_in_lan and b_in_lan) or stream.address.host == b_host
-        if together and not forced and not stream.websocket:
-            return _fetch_local_addr(pending, relay)
+        a_in_lan, b_in_lan = stream.address.host in lan, route.host in lan
+        forced, relay = relays.always or request.force_relay, relays.choose()
+        relayed = forced or a_in_lan != b_in_lan
+        if relayed and b_in_lan:
+            relay = lan.local_ip
+        together = (a_in_lan and b_in_lan) or _share_address(stream.address, route)
+        if together and not forced and not _is_by_websocket(stream, route):
+            return _fetch_local_addr(pending, relay, request)
         hole = pb.PunchHole(
             socket_addr=pending.disguise,
             relay_server=relay.encode(),
-            nat_type=nat_type,
+            nat_type=request.nat_type,
             force_relay=forced,
         )
+        if relayed or stream.websocket:
+            hole.nat_type = pb.SYMMETRIC
+        if not relayed:
+            _tell_ways(hole, request, stream)
+        permit(hole, pending.judged.verdict)
         return pb.RendezvousMessage(punch_hole=hole)
 
     def sent(self, message: pb.RendezvousMessage, sender: Stream) -> Effects:
         """Give A the address that B has just opened a hole from."""
         sent = message.punch_hole_sent
-        pending = self._with.pending.echoed(sent.socket_addr, sender.address)
-        if pending is None or not _is_answer_of(pending, sent.id):
+        pending = self._waiting_for(sent, sender.address)
+        if pending is None:
             return self._with.nobody_waits(sender)
+        response = self._opened(pending, sent, sender.address)
+        return (*self._respond(pending, response), Close(sender.id))
+
+    def sent_by_datagram(self, message: pb.RendezvousMessage, origin: Address) -> Effects:
+        """
+        Give A the address of B's UDP socket; nothing is ever sent by UDP for it.
+
+        Whoever knows the 32 random bits in A's disguise was told by us.
+        """
+        sent = message.punch_hole_sent
+        pending = self._waiting_for(sent, origin)
+        if pending is None:
+            self._with.notices.count(Event.FORGED_ANSWER)
+            return ()
+        response = self._opened(pending, sent, origin)
+        response.is_udp = True
+        return self._respond(pending, response)
+
+    def _waiting_for(self, sent: pb.PunchHoleSent, origin: Address) -> Pending | None:
+        pending = self._with.pending.echoed(sent.socket_addr, origin)
+        if pending is None or pending.kind is not Kind.PUNCH:
+            return None
+        return pending if pending.peer_id.encode() == sent.id else None
+
+    def _opened(
+        self, pending: Pending, sent: pb.PunchHoleSent, origin: Address
+    ) -> pb.PunchHoleResponse:
         response = pb.PunchHoleResponse(
-            socket_addr=encode_address(sender.address, self._with.random32()),
+            socket_addr=encode_address(origin, self._with.random32()),
             pk=self._with.proof(pending.peer_id, sent.version),
             relay_server=sent.relay_server,
+            upnp_port=sent.upnp_port,
+            socket_addr_v6=global_ipv6(sent.socket_addr_v6),
         )
         if sent.nat_type in pb.NatType.values():
             response.nat_type = sent.nat_type
-        return self._respond(pending, sender, response)
+        return response
 
     def local_addr(self, message: pb.RendezvousMessage, sender: Stream) -> Effects:
         """Give A the address of B in the network that they share."""
@@ -156,14 +155,14 @@ class Punching:
             pk=self._with.proof(pending.peer_id, local.version),
             relay_server=local.relay_server,
             is_local=True,
+            socket_addr_v6=global_ipv6(local.socket_addr_v6),
         )
-        return self._respond(pending, sender, response)
+        return (*self._respond(pending, response), Close(sender.id))
 
-    def _respond(
-        self, pending: Pending, sender: Stream, response: pb.PunchHoleResponse
-    ) -> Effects:
+    def _respond(self, pending: Pending, response: pb.PunchHoleResponse) -> Effects:
+        response.feedback = pending.judged.verdict.feedback
         message = pb.RendezvousMessage(punch_hole_response=response)
-        return self._with.answer(pending, sender, message, pb.text(response.relay_server))
+        return self._with.answer(pending, message, pb.text(response.relay_server))
 
     def _wrong_key(self, request: pb.PunchHoleRequest, stream: Stream) -> Effects:
         # These words are what fail2ban and crowdsec look for (protocol.md 3.16).
@@ -176,12 +175,38 @@ class Punching:
         return _refuse(stream, _FAILURE(failure=_FAILURE.LICENSE_MISMATCH))
 
 
-def _is_answer_of(pending: Pending, peer_id: bytes) -> bool:
-    return pending.kind is Kind.PUNCH and pending.peer_id.encode() == peer_id
+def _share_address(a: Address, route: Route) -> bool:
+    """
+    Return whether A and B seem to be behind one router.
+
+    With IPv6 clients would go to the relay then, and have no need to: each has an address
+    of its own, and one machine can reach itself (protocol.md section 3.17, W-S27).
+    """
+    return a.host == route.host and ":" not in a.host
 
 
-def _fetch_local_addr(pending: Pending, relay: str) -> pb.RendezvousMessage:
-    fetch = pb.FetchLocalAddr(socket_addr=pending.disguise, relay_server=relay.encode())
+def _is_by_websocket(stream: Stream, route: Route) -> bool:
+    """Return whether A or B can only be reached through a server."""
+    return stream.websocket or (isinstance(route, StreamRoute) and route.websocket)
+
+
+def _tell_ways(hole: pb.PunchHole, request: pb.PunchHoleRequest, stream: Stream) -> None:
+    """Tell B by what ways beside TCP it may reach A."""
+    hole.upnp_port = request.upnp_port
+    hole.socket_addr_v6 = global_ipv6(request.socket_addr_v6)
+    if 0 < request.udp_port <= _HIGHEST_PORT and not stream.websocket:
+        hole.udp_port = request.udp_port
+
+
+def _fetch_local_addr(
+    pending: Pending, relay: str, request: pb.PunchHoleRequest
+) -> pb.RendezvousMessage:
+    fetch = pb.FetchLocalAddr(
+        socket_addr=pending.disguise,
+        relay_server=relay.encode(),
+        socket_addr_v6=global_ipv6(request.socket_addr_v6),
+    )
+    permit(fetch, pending.judged.verdict)
     return pb.RendezvousMessage(fetch_local_addr=fetch)
 
 

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
+
 from rdserver.presence.interface import Presence
-from rdserver.rendezvous.effects import Answer, Close, Effects, Send, Stream
+from rdserver.rendezvous.access import (
+    AccessPolicy,
+    AccessRequest,
+    Decision,
+    Door,
+    Verdict,
+)
+from rdserver.rendezvous.effects import Answer, Close, Effects, Outcome, Send, Stream
 from rdserver.rendezvous.limits import RateLimit
 from rdserver.rendezvous.updates import ServerList
 from rdserver.wire import pb
@@ -49,26 +59,73 @@ class OnlineQuery:
     """
     Tells which of some devices are online.
 
+    Who may not reach a device is not told that it is there.
+
     Source: protocol.md sections 3.7 and 7.11.
     """
 
-    def __init__(self, presence: Presence) -> None:
+    def __init__(self, presence: Presence, access: AccessPolicy) -> None:
         self._presence = presence
+        self._access = access
 
-    def on_nat_port(self, message: pb.RendezvousMessage, stream: Stream) -> Effects:
+    def request(self, message: pb.RendezvousMessage, stream: Stream) -> Outcome:
         """Answer one bit a device, the first in the highest bit; none is left out."""
         peers = message.online_request.peers
-        states = bytearray(-(-len(peers) // 8))
-        for i, peer_id in enumerate(peers[:MAX_ONLINE_IDS]):
-            if self._is_online(pb.text(peer_id)):
-                states[i // 8] |= 0x80 >> i % 8
-        answer = pb.RendezvousMessage()
-        answer.online_response.states = bytes(states)
-        return _last_word(stream, answer)
+        online = [
+            (index, pb.text(peer_id))
+            for index, peer_id in enumerate(peers[:MAX_ONLINE_IDS])
+            if self._is_online(pb.text(peer_id))
+        ]
+        if self._access.is_open or not online:
+            return _states(stream, len(peers), [index for index, _peer_id in online])
+        decisions = self._decisions({peer_id for _, peer_id in online}, stream)
+        if all(isinstance(decision, Verdict) for decision in decisions.values()):
+            return _shown(stream, len(peers), online, decisions)
+        return self._wait(stream, len(peers), online, decisions)
+
+    def _decisions(self, peer_ids: set[str], stream: Stream) -> dict[str, Decision]:
+        host = stream.address.host
+        return {
+            peer_id: self._access.decide(
+                AccessRequest(door=Door.ONLINE, host=host, peer_id=peer_id)
+            )
+            for peer_id in peer_ids
+        }
+
+    async def _wait(
+        self, stream: Stream, count: int, online: _Online, decisions: dict[str, Decision]
+    ) -> Effects:
+        for peer_id, decision in decisions.items():
+            if not isinstance(decision, Verdict):
+                decisions[peer_id] = await decision
+        return _shown(stream, count, online, decisions)
 
     def _is_online(self, peer_id: str) -> bool:
         peer = self._presence.get(peer_id)
         return peer is not None and self._presence.is_online(peer)
+
+
+_Online: TypeAlias = list[tuple[int, str]]
+
+
+def _shown(
+    stream: Stream, count: int, online: _Online, decisions: Mapping[str, Decision]
+) -> Effects:
+    allowed = {
+        peer_id
+        for peer_id, decision in decisions.items()
+        if isinstance(decision, Verdict) and not decision.refusal
+    }
+    return _states(stream, count, [i for i, peer_id in online if peer_id in allowed])
+
+
+def _states(stream: Stream, count: int, online: Iterable[int]) -> Effects:
+    states = bytearray(-(-count // 8))
+    for index in online:
+        states[index // 8] |= 0x80 >> index % 8
+    answer = pb.RendezvousMessage()
+    answer.online_response.states = bytes(states)
+    return _last_word(stream, answer)
 
 
 def _last_word(stream: Stream, message: pb.RendezvousMessage) -> Effects:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from rdserver.errors import StorageError
 from rdserver.notices import Notices
 from rdserver.presence.interface import Peer, Presence
-from rdserver.rendezvous.directory import MAX_ID_BYTES, Directory
-from rdserver.rendezvous.effects import Effects, Outcome, Send
+from rdserver.rendezvous.claim import Claim, claim_in, is_valid, stream_route
+from rdserver.rendezvous.clones import Clones
+from rdserver.rendezvous.directory import Directory
+from rdserver.rendezvous.effects import Answer, Close, Effects, Outcome, Send, Stream
 from rdserver.rendezvous.events import Event, shown
 from rdserver.rendezvous.journal import AddressChanges
 from rdserver.rendezvous.limits import RegistrationLimit
@@ -20,26 +21,10 @@ from rdserver.storage.interface import PeerStore, StoredPeer
 from rdserver.wire import pb
 from rdserver.wire.address import Address, is_loopback
 
-MIN_ID_BYTES = 6
-_MAX_UUID_BYTES = 512
-_MAX_PK_BYTES = 128
 _SETTLED_S = 20.0
 """A device heard of more recently than this does not move to another port unproven."""
 
 _RESULT = pb.RegisterPkResponse
-
-
-@frozen
-class _Claim:
-    """Somebody at *origin* says that it is *peer_id*."""
-
-    peer_id: str
-    uuid: bytes
-    pk: bytes
-    origin: Address
-
-    def owns(self, stored: StoredPeer) -> bool:
-        return (self.uuid, self.pk) == (stored.uuid, stored.pk)
 
 
 class Registration:
@@ -47,9 +32,12 @@ class Registration:
     Answers RegisterPeer and RegisterPk.
 
     A heartbeat of a device in memory is answered at once.  Everything that must be
-    stored is acknowledged after it is.
+    stored is acknowledged after it is.  The newest registration of a device counts,
+    by whatever it came; a connection that another one replaces is closed.
 
-    Source: protocol.md sections 3.3 and 3.4, with 3.18 nos. 5, 6 and 8.
+    :param keep_alive_s: what devices that hold a connection are told; 0: nothing.
+
+    Source: protocol.md sections 3.3, 3.4 and 7.3, with 3.18 nos. 5, 6 and 8.
     """
 
     def __init__(
@@ -64,6 +52,7 @@ class Registration:
         notices: Notices[Event],
         now: Callable[[], float],
         new_guid: Callable[[], bytes],
+        keep_alive_s: int = 0,
     ) -> None:
         self._presence = presence
         self._directory = directory
@@ -74,6 +63,8 @@ class Registration:
         self._notices = notices
         self._now = now
         self._new_guid = new_guid
+        self._keep_alive_s = keep_alive_s
+        self._clones = Clones(notices)
         self._being_stored: set[str] = set()
 
     def register_peer(self, message: pb.RendezvousMessage, origin: Address) -> Outcome:
@@ -109,49 +100,67 @@ class Registration:
         return True
 
     def _must_prove(self, peer: Peer, origin: Address) -> bool:
-        if not peer.has_key:
+        if not peer.has_key or peer.held is not None:
             return True
         if peer.host != origin.host:
             return not is_loopback(origin.host)
         settled = self._now() - peer.seen_s >= _SETTLED_S
         return peer.port not in (0, origin.port) and not settled
 
+    def heartbeat_on_stream(self, message: pb.RendezvousMessage, stream: Stream) -> Effects:
+        """Answer a RegisterPeer of whoever has registered there, and needs none."""
+        peer = self._presence.registered_on(stream.id)
+        if peer is None:
+            return (Close(stream.id),)
+        is_known = peer.id == pb.text(message.register_peer.id)
+        response = pb.RegisterPeerResponse(request_pk=not is_known)
+        reply = pb.RendezvousMessage(register_peer_response=response)
+        return (Answer(stream.id, reply),)
+
     def register_pk(self, message: pb.RendezvousMessage, origin: Address) -> Outcome:
-        """Answer a registration."""
+        """Answer a registration by datagram."""
         request = message.register_pk
         if not request.uuid or not request.pk:
             return ()
-        if not _is_valid(request):
+        return self._claimed(request, claim_in(request, origin, origin))
+
+    def register_on_stream(self, message: pb.RendezvousMessage, stream: Stream) -> Outcome:
+        """Answer a registration on a connection, by which the device is reached then."""
+        request = message.register_pk
+        if not request.uuid:
+            return (Close(stream.id),)
+        claim = claim_in(request, stream.address, stream_route(stream))
+        return self._claimed(request, claim)
+
+    def _claimed(self, request: pb.RegisterPk, claim: Claim) -> Outcome:
+        if not is_valid(request):
             self._notices.count(Event.BAD_ID)
-            return _answer(origin, _RESULT.INVALID_ID_FORMAT)
-        claim = _Claim(pb.text(request.id), request.uuid, request.pk, origin)
-        peer = self._presence.get(claim.peer_id)
-        if peer is not None and peer.ip == origin.host and claim.owns(peer.stored):
-            return _answer(origin, self._renew(peer, claim))
+            return claim.answer(_RESULT.INVALID_ID_FORMAT)
+        peer, host = self._presence.get(claim.peer_id), claim.origin.host
+        if peer is not None and peer.ip == host and claim.owns(peer.stored):
+            return self._renew(peer, claim)
         if claim.peer_id in self._being_stored:
             return ()  # the first of two alike is answered; of two rivals, one must repeat
-        if peer is None and self._directory.is_refused(claim.peer_id, origin.host):
-            return _answer(origin, self._too_frequent(claim))  # at once: it may be a flood
+        if peer is None and self._directory.is_refused(claim.peer_id, host):
+            return self._too_frequent(claim)  # at once: it may be a flood
         return self._register(claim)
 
-    def _renew(self, peer: Peer, claim: _Claim) -> int:
+    def _renew(self, peer: Peer, claim: Claim) -> Effects:
         if not self._presence.try_register(peer):
             return self._too_frequent(claim)
-        self._presence.refresh(peer, claim.origin)
-        return _RESULT.OK
+        return self._accept(claim, peer.stored)
 
-    async def _register(self, claim: _Claim) -> Effects:
+    async def _register(self, claim: Claim) -> Effects:
         self._being_stored.add(claim.peer_id)
         try:
-            result = await self._decide(claim)
+            return await self._decide(claim)
         except StorageError:
             self._notices.count(Event.STORAGE_FAILED)
-            result = _RESULT.SERVER_ERROR
+            return claim.answer(_RESULT.SERVER_ERROR)
         finally:
             self._being_stored.discard(claim.peer_id)
-        return _answer(claim.origin, result)
 
-    async def _decide(self, claim: _Claim) -> int:
+    async def _decide(self, claim: Claim) -> Effects:
         peer = await self._directory.find_claimed(claim.peer_id, claim.origin.host)
         is_owner = peer is not None and claim.owns(peer.stored)
         if not is_owner and not self._limit.admit(claim.origin.host, claim.peer_id):
@@ -160,59 +169,70 @@ class Registration:
             return await self._add(claim)
         return await self._change(peer, claim)
 
-    async def _add(self, claim: _Claim) -> int:
-        stored = StoredPeer(
-            claim.peer_id, self._new_guid(), claim.uuid, claim.pk, claim.origin.host
-        )
-        await self._store.save(stored)
-        self._presence.try_register(self._presence.confirm(stored, claim.origin))
-        return _RESULT.OK
+    async def _add(self, claim: Claim) -> Effects:
+        guid = self._guid_for(claim)
+        stored = StoredPeer(claim.peer_id, guid, claim.uuid, claim.pk, claim.origin.host)
+        if guid:
+            await self._store.save(stored)
+        effects = self._accept(claim, stored)
+        self._presence.try_register(self._presence.remember(stored))
+        return effects
 
-    async def _change(self, peer: Peer, claim: _Claim) -> int:
+    async def _change(self, peer: Peer, claim: Claim) -> Effects:
         stored = peer.stored
         moved = bool(stored.uuid) and stored.ip != claim.origin.host
         stranger = bool(stored.uuid) and stored.uuid != claim.uuid
         if stranger or (moved and stored.pk != claim.pk):
-            return self._mismatch(claim)
+            is_live = stranger and self._presence.is_online(peer)
+            return self._mismatch(claim, peer if is_live else None)
         if not self._presence.try_register(peer):
             return self._too_frequent(claim)
-        changed = evolve(stored, uuid=claim.uuid, pk=claim.pk, ip=claim.origin.host)
-        if changed != stored:
+        changed = evolve(
+            stored,
+            guid=stored.guid or self._guid_for(claim),
+            uuid=claim.uuid,
+            pk=claim.pk,
+            ip=claim.origin.host,
+        )
+        if changed != stored and changed.guid:
             await self._store.save(changed)
         if moved:
             self._changes.record(claim.peer_id, claim.origin.host)
-        self._presence.confirm(changed, claim.origin)
-        return _RESULT.OK
+        return self._accept(claim, changed)
 
-    def _mismatch(self, claim: _Claim) -> int:
+    def _guid_for(self, claim: Claim) -> bytes:
+        """Return the identity of a new row; without one, a device is in memory only."""
+        return b"" if claim.is_unlisted else self._new_guid()
+
+    def _accept(self, claim: Claim, stored: StoredPeer) -> Effects:
+        """Take the device in where it is now."""
+        peer = self._presence.get(claim.peer_id)
+        replaced = None if peer is None else peer.held
+        self._presence.confirm(stored, claim.route)
+        answer = claim.answer(_RESULT.OK, self._keep_alive_s)
+        if replaced is None or replaced == claim.route:
+            return answer
+        return (*answer, Close(replaced.stream))
+
+    def _mismatch(self, claim: Claim, owner: Peer | None) -> Effects:
+        """Refuse a claim; *owner* is another machine that is online with this id."""
+        answer = claim.answer(_RESULT.UUID_MISMATCH)
+        if owner is not None and self._clones.suspect(owner, claim.origin):
+            self._notices.count(Event.UUID_MISMATCH)
+            return answer
         self._notices.warn(
             Event.UUID_MISMATCH,
             "{peer_id} is registered to another machine than {remote}",
             peer_id=shown(claim.peer_id),
             remote=str(claim.origin),
         )
-        return _RESULT.UUID_MISMATCH
+        return answer
 
-    def _too_frequent(self, claim: _Claim) -> int:
+    def _too_frequent(self, claim: Claim) -> Effects:
         self._notices.warn(
             Event.TOO_FREQUENT,
             "{remote} registers too often, now as {peer_id}",
             peer_id=shown(claim.peer_id),
             remote=str(claim.origin),
         )
-        return _RESULT.TOO_FREQUENT
-
-
-def _is_valid(request: pb.RegisterPk) -> bool:
-    """Refuse what could only harm: no client sends such ids, uuids or keys."""
-    return (
-        MIN_ID_BYTES <= len(request.id) <= MAX_ID_BYTES
-        and pb.text(request.id).isprintable()
-        and len(request.uuid) <= _MAX_UUID_BYTES
-        and len(request.pk) <= _MAX_PK_BYTES
-    )
-
-
-def _answer(origin: Address, result: Any) -> Effects:
-    response = pb.RegisterPkResponse(result=result)
-    return (Send(origin, pb.RendezvousMessage(register_pk_response=response)),)
+        return claim.answer(_RESULT.TOO_FREQUENT)

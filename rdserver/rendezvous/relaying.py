@@ -10,15 +10,19 @@ Source: protocol.md sections 3.11 (a) and (b), 3.18 no. 4.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
-from rdserver.errors import StorageError
+from attrs import evolve
+
 from rdserver.presence.interface import Peer
-from rdserver.rendezvous.effects import Answer, Effects, Outcome, Send, Stream
+from rdserver.rendezvous.access import AccessRequest, Door, Judged
+from rdserver.rendezvous.effects import Answer, Close, Effects, Outcome, Stream, push
 from rdserver.rendezvous.events import Event
+from rdserver.rendezvous.introductions import Introductions, permit
 from rdserver.rendezvous.pending import Kind, Pending
-from rdserver.rendezvous.punch import STORAGE_TEXT, Introductions
+from rdserver.rendezvous.punch import STORAGE_TEXT
 from rdserver.wire import pb
-from rdserver.wire.address import decode_address
+from rdserver.wire.address import global_ipv6
 
 # The client translates these two; the others it shows as they are.
 OFFLINE_TEXT = "Remote desktop is offline"
@@ -28,7 +32,6 @@ FOREIGN_RELAY_TEXT = "The relay is not one of this ID server's"
 BAD_SESSION_TEXT = "The relay session has no valid name"
 
 _MAX_UUID_BYTES = 128
-_IPV6_BYTES = 18
 
 
 class Relaying:
@@ -48,22 +51,32 @@ class Relaying:
     def request(self, message: pb.RendezvousMessage, stream: Stream) -> Outcome:
         """Ask B to meet A at a relay, or tell A at once why not."""
         request = message.request_relay
-        peer_id = pb.text(request.id)
-        host = stream.address.host
-        if self._with.identity.checks_keys and not self._with.pairs.has_asked(
-            host, peer_id
-        ):
+        peer_id, host = pb.text(request.id), stream.address.host
+        pairs = self._with.pairs
+        if self._with.identity.checks_keys and not pairs.has_asked(host, peer_id):
             return self._refuse(stream, UNASKED_TEXT)
         if not 0 < len(request.uuid) <= _MAX_UUID_BYTES:
             return self._refuse(stream, BAD_SESSION_TEXT)
         if not self._is_ours(pb.text(request.relay_server), host, peer_id):
             return self._refuse(stream, FOREIGN_RELAY_TEXT)
-        peer = self._with.directory.get(peer_id)
-        return (
-            self._look_up(request, stream)
-            if peer is None
-            else self._ask(peer, request, stream)
+        asked = AccessRequest(
+            door=Door.RELAY,
+            host=host,
+            peer_id=peer_id,
+            conn_type=request.conn_type,
+            token=pb.text(request.token),
+            switch_code=pb.text(request.switch_code),
         )
+        return self._with.judge(asked, partial(self._judged, request, stream))
+
+    def _judged(
+        self, request: pb.RequestRelay, stream: Stream, judged: Judged
+    ) -> Outcome:
+        if judged.verdict.refusal:
+            return self._refuse(stream, judged.verdict.refusal)
+        then = partial(self._ask, request, stream, judged)
+        failed = _refusal(stream, STORAGE_TEXT)
+        return self._with.seek(judged.asked.peer_id, judged.asked.host, then, failed)
 
     def _is_ours(self, relay_server: str, host: str, peer_id: str) -> bool:
         """Return whether B may be sent there; empty text leaves the choice to B."""
@@ -74,23 +87,19 @@ class Relaying:
             self._with.lan.local_ip,
         )
 
-    async def _look_up(self, request: pb.RequestRelay, stream: Stream) -> Effects:
-        try:
-            peer = await self._with.directory.find_called(
-                pb.text(request.id), stream.address.host
-            )
-        except StorageError:
-            self._with.notices.count(Event.STORAGE_FAILED)
-            return self._refuse(stream, STORAGE_TEXT)
+    def _ask(
+        self,
+        request: pb.RequestRelay,
+        stream: Stream,
+        judged: Judged,
+        peer: Peer | None,
+    ) -> Effects:
         if peer is None:
             return self._refuse(stream, UNKNOWN_TEXT)
-        return self._ask(peer, request, stream)
-
-    def _ask(self, peer: Peer, request: pb.RequestRelay, stream: Stream) -> Effects:
         route = peer.route
         if route is None or not self._with.presence.is_online(peer):
             return self._refuse(stream, OFFLINE_TEXT)
-        pending = self._with.pending.open(stream, peer, Kind.RELAY)
+        pending = self._with.pending.open(stream, peer, Kind.RELAY, judged)
         if pending is None:
             return ()
         pending.uuid = pb.text(request.uuid)
@@ -102,29 +111,54 @@ class Relaying:
             relay_server=request.relay_server,
             secure=request.secure,
         )
-        return (Send(route, pb.RendezvousMessage(request_relay=rebuilt)),)
+        permit(rebuilt, judged.verdict)
+        return (push(route, pb.RendezvousMessage(request_relay=rebuilt)),)
 
-    def response(self, message: pb.RendezvousMessage, sender: Stream) -> Effects:
+    def response(self, message: pb.RendezvousMessage, sender: Stream) -> Outcome:
         """Give A the relay and the session that B will be at."""
         response = message.relay_response
         pending = self._with.pending.echoed(response.socket_addr, sender.address)
         if pending is None or not _is_answer_of(pending, response):
             return self._with.nobody_waits(sender)
+        then = partial(self._meet, pending, response, sender)
+        if pending.kind is Kind.RELAY:  # A was allowed this very session when it asked
+            return then(pending.judged)
+        return self._with.judge(evolve(pending.judged.asked, door=Door.TICKET), then)
+
+    def _meet(
+        self,
+        pending: Pending,
+        response: pb.RelayResponse,
+        sender: Stream,
+        judged: Judged,
+    ) -> Effects:
+        if not self._with.pending.holds(pending):  # another answer came first
+            return self._with.nobody_waits(sender)
         relay = self._relay_for(pending, pb.text(response.relay_server))
+        if judged.verdict.refusal:
+            refusal = pb.PunchHoleResponse(other_failure=judged.verdict.refusal.encode())
+            to_a = pb.RendezvousMessage(punch_hole_response=refusal)
+            return (*self._with.answer(pending, to_a, ""), Close(sender.id))
+        if 0 < len(response.uuid) <= _MAX_UUID_BYTES:
+            self._announce(pb.text(response.uuid))
+        to_a = pb.RendezvousMessage(relay_response=self._answer(pending, response, relay))
+        return (*self._with.answer(pending, to_a, relay), Close(sender.id))
+
+    def _answer(
+        self, pending: Pending, response: pb.RelayResponse, relay: str
+    ) -> pb.RelayResponse:
         answer = pb.RelayResponse(
             uuid=response.uuid,
             relay_server=relay.encode(),
             refuse_reason=response.refuse_reason,
             version=response.version,
-            socket_addr_v6=_if_global(response.socket_addr_v6),
+            feedback=pending.judged.verdict.feedback,
+            socket_addr_v6=global_ipv6(response.socket_addr_v6),
             upnp_port=response.upnp_port,
         )
         if response.id:
             answer.pk = self._with.proof(pending.peer_id, response.version)
-        if 0 < len(response.uuid) <= _MAX_UUID_BYTES:
-            self._announce(pb.text(response.uuid))
-        to_a = pb.RendezvousMessage(relay_response=answer)
-        return self._with.answer(pending, sender, to_a, relay)
+        return answer
 
     def _relay_for(self, pending: Pending, relay_server: str) -> str:
         """Return the relay's name as A must call it, from inside the LAN or outside."""
@@ -137,8 +171,7 @@ class Relaying:
 
     def _refuse(self, stream: Stream, reason: str) -> Effects:
         self._with.notices.count(Event.RELAY_REFUSED)
-        refusal = pb.RelayResponse(refuse_reason=reason.encode())
-        return (Answer(stream.id, pb.RendezvousMessage(relay_response=refusal)),)
+        return _refusal(stream, reason)
 
 
 def _is_answer_of(pending: Pending, response: pb.RelayResponse) -> bool:
@@ -152,11 +185,6 @@ def _is_answer_of(pending: Pending, response: pb.RelayResponse) -> bool:
     )
 
 
-def _if_global(disguise: bytes) -> bytes:
-    """
-    Return the disguise of a global IPv6 address with a port; of anything else nothing.
-
-    A sends there for twenty seconds, so it must not be just any address (7.5).
-    """
-    is_global = len(disguise) == _IPV6_BYTES and disguise[0] >> 5 == 1
-    return disguise if is_global and decode_address(disguise).port else b""
+def _refusal(stream: Stream, reason: str) -> Effects:
+    refusal = pb.RelayResponse(refuse_reason=reason.encode())
+    return (Answer(stream.id, pb.RendezvousMessage(relay_response=refusal)),)

@@ -113,6 +113,24 @@ class Config:
         shown_default="-",
         secret=True,
     )
+    key_exchange_delay_ms: int = _of_id_server(
+        kinds.whole(0, 10_000),
+        150,
+        "How long a TCP client must say nothing until the server begins a key exchange, "
+        "for which signed-in clients wait; 0 is at once",
+        name="key-exchange-delay",
+        unit="ms",
+        ours=True,
+    )
+    keep_alive_s: int = _of_id_server(
+        kinds.whole_or_zero(50, 86_400),  # two heartbeats at least (protocol.md 7.15)
+        0,
+        "What devices that hold a connection are told: without a sign of life from the "
+        "server for 1.5 times as long they connect again; 0 leaves it to them (60 s)",
+        name="keep-alive",
+        unit="seconds",
+        ours=True,
+    )
     relay_auth: RelayAuth = _of_relay(
         kinds.choice("ticket", "key", "open"),
         Factory(_default_relay_auth, takes_self=True),

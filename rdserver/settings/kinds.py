@@ -58,6 +58,16 @@ def whole(low: int, high: int) -> Kind:
     return Kind(parse, f"a whole number from {low} to {high}")
 
 
+def whole_or_zero(low: int, high: int) -> Kind:
+    """Whole numbers of ``low`` to ``high``, both included, and 0."""
+    parse_positive = whole(low, high).parse
+
+    def parse(text: str) -> object:
+        return 0 if text.strip() == "0" else parse_positive(text)
+
+    return Kind(parse, f"0, or a whole number from {low} to {high}")
+
+
 def number(low: float, high: float) -> Kind:
     """Finite numbers of ``low`` to ``high``, both included."""
 

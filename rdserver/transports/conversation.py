@@ -2,37 +2,44 @@
 What one connection to the ID server asks and is answered, whatever carries it.
 
 Messages are decided on one after the other; how long one may take, how many there may
-be, and when all ends is the same for TCP and WebSocket.
+be, and when all ends is the same for TCP and WebSocket.  What a connection is at the
+moment, and what holds then, stands in ``rendezvous/stream_state.py``.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from enum import Enum, auto
 from typing import Protocol
 
-from attrs import frozen
+from attrs import evolve, field, frozen
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from rdserver.errors import ProtocolError
 from rdserver.notices import Notices
-from rdserver.rendezvous.effects import Outcome, Stream, StreamId
+from rdserver.presence.interface import StreamId
+from rdserver.rendezvous.effects import Outcome, Stream
 from rdserver.rendezvous.events import Event
+from rdserver.rendezvous.stream_state import (
+    CLOSING_S,
+    FRAME_S,
+    LIFE_S,
+    Happening,
+    StreamState,
+)
+from rdserver.transports.kept import Kept
 from rdserver.transports.outlet import Outlet
 from rdserver.wire import pb
 from rdserver.wire.address import Address
-
-FRAME_S = 30.0
-"""Time for one complete frame to come; each frame starts it again.  protocol.md 3.6."""
-
-LIFE_S = 120.0
-"""From then on the next frame is the last.  No client asks for that long (7.16)."""
+from rdserver.wire.secure import KeyOffer
 
 MAX_FRAMES = 100
-"""The last that is answered.  No client sends a dozen on one connection (7.16)."""
-
-CLOSING_S = 5.0
-"""Time for the last answer to leave (7.16)."""
+"""
+The last that is answered.  No client sends a dozen on one connection (7.16); on one that
+stays it is as many from each heartbeat to the next.
+"""
 
 
 @frozen
@@ -43,11 +50,20 @@ class Door:
     :ivar decide: takes a message and its stream, returns what to do.
     :ivar closed: called with each connection's id when it is gone.
     :ivar max_frame_bytes: longer frames close the connection at their header.
+    :ivar offer: begins a key exchange with a TCP client that says nothing; None: never.
+    :ivar grace_s: for so long it must say nothing.
     """
 
     decide: Callable[[pb.RendezvousMessage, Stream], Outcome]
     closed: Callable[[StreamId], None]
     max_frame_bytes: int
+    offer: Callable[[], KeyOffer] | None = None
+    grace_s: float = 0.0
+
+    @property
+    def silence_s(self) -> float:
+        """How long nothing is done with a TCP client that has said nothing."""
+        return FRAME_S if self.offer is None else self.grace_s
 
 
 class Line(Protocol):
@@ -71,6 +87,9 @@ class Line(Protocol):
     def go_on(self) -> None:
         """Read on, and give the conversation what was read before."""
 
+    def hold(self) -> None:
+        """Wait for nothing any more; let the system see whether the client is there."""
+
 
 class _State(Enum):
     OPEN = auto()
@@ -84,12 +103,19 @@ class Company:
     What all conversations through one port share.
 
     :ivar now: monotonic clock, in seconds, for a connection's age.
+    :ivar kept: those that stay.
     """
 
     door: Door
     outlet: Outlet
+    clock: IReactorTime
     now: Callable[[], float]
     notices: Notices[Event]
+    kept: Kept = field(init=False)
+
+    @kept.default
+    def _kept(self) -> Kept:
+        return Kept(self.clock, self.now)
 
 
 class Conversation:
@@ -111,10 +137,12 @@ class Conversation:
         self._outlet = company.outlet
         self._until = company.now() + LIFE_S
         self._stream = Stream(self._outlet.add(self), address, websocket)
+        self._talk = StreamState(None if websocket else company.door.offer)
+        self._is_quiet = True
         self._state = _State.OPEN
         self._deciding = False
         self._frames_left = MAX_FRAMES
-        line.wait(FRAME_S)
+        line.wait(FRAME_S if websocket else company.door.silence_s)
 
     @property
     def is_open(self) -> bool:
@@ -125,6 +153,12 @@ class Conversation:
     def is_listening(self) -> bool:
         """Whether the next message would be decided on at once."""
         return self._state is _State.OPEN and not self._deciding
+
+    def spoke(self) -> None:
+        """The client has begun to say something; a line of TCP tells it, once."""
+        self._is_quiet = False
+        if self._door.offer is not None:
+            self._line.wait(FRAME_S)
 
     def take(self, payloads: Iterator[bytes]) -> None:
         """
@@ -144,9 +178,13 @@ class Conversation:
             self._bug(Failure())
 
     def _take(self, payload: bytes) -> None:
-        self._line.wait(FRAME_S)
-        message = pb.decode(payload)
-        settled = self._outlet.settle(self._door.decide(message, self._stream))
+        self._go_on_waiting()
+        message = self._talk.read(payload)
+        settled = None
+        if message is not None:
+            settled = self._outlet.settle(self._door.decide(message, self._stream))
+        elif self._talk.is_secure and not self._stream.is_secure:
+            self._stream = evolve(self._stream, is_secure=True)
         if settled is not None:
             settled.addErrback(self._bug)
             if not settled.called:
@@ -161,7 +199,13 @@ class Conversation:
         if self._company.now() >= self._until:
             self.finish()
         else:
+            self._go_on_waiting()
+
+    def _go_on_waiting(self) -> None:
+        if self._talk.rules.heartbeat_s is None:
             self._line.wait(FRAME_S)
+        else:
+            self._company.kept.heard(self)
 
     def _go_on(self) -> None:
         self._deciding = False
@@ -183,12 +227,30 @@ class Conversation:
     def send(self, message: pb.RendezvousMessage) -> None:
         """Send one message."""
         if self._state is _State.OPEN:
-            self._line.write(pb.encode(message))
+            self._line.write(self._talk.seal(pb.encode(message)))
+
+    def keep(self, happening: Happening) -> None:
+        """Live on: no deadline from now on but the one for signs of life."""
+        if self._state is _State.OPEN:
+            self._talk.keep(happening)
+            self._until = math.inf
+            self._line.hold()
+            self._company.kept.start(self)
+
+    def beat(self) -> None:
+        """Send a heartbeat, which is never encrypted (protocol.md section 7.3)."""
+        self._frames_left = MAX_FRAMES
+        self._line.write(b"")
+
+    def silent(self) -> None:
+        """The client of a connection that stays is gone."""
+        self.abort()
 
     def finish(self) -> None:
         """Close once everything written is out; cut if that takes too long."""
         if self._state is _State.OPEN:
             self._state = _State.CLOSING
+            self._company.kept.stop(self)
             self._line.wait(CLOSING_S)
             self._line.close()
 
@@ -196,18 +258,30 @@ class Conversation:
         """Close now, whatever is not out yet."""
         if self._state is not _State.GONE:
             self._state = _State.CLOSING
+            self._company.kept.stop(self)
             self._line.cut()
 
     def late(self) -> None:
         """The time that the line was to wait is over."""
-        if self._state is _State.OPEN:
-            self.finish()
-        else:
+        if self._state is not _State.OPEN:
             self.abort()
+        elif not self._offer_keys():
+            self.finish()
+
+    def _offer_keys(self) -> bool:
+        offer = self._talk.silence() if self._is_quiet else None
+        if offer is None:
+            return False
+        self._line.write(offer)
+        self._line.wait(FRAME_S)
+        return True
 
     def lost(self) -> None:
         """The connection is gone."""
         self._state = _State.GONE
+        self._company.kept.stop(self)
         self._outlet.remove(self._stream.id)
+        if self._talk.is_given_up:
+            self._company.notices.count(Event.HANDSHAKE_GIVEN_UP)
         if not self._deciding:  # else what is being decided would be noted after it
             self._door.closed(self._stream.id)

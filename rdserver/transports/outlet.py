@@ -9,8 +9,10 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from rdserver.notices import Notices
-from rdserver.rendezvous.effects import Answer, Effects, Outcome, Send, StreamId
+from rdserver.presence.interface import StreamId
+from rdserver.rendezvous.effects import Answer, Effects, Keep, Outcome, Send
 from rdserver.rendezvous.events import Event
+from rdserver.rendezvous.stream_state import Happening
 from rdserver.wire import pb
 from rdserver.wire.address import Address
 
@@ -20,6 +22,9 @@ class OpenStream(Protocol):
 
     def send(self, message: pb.RendezvousMessage) -> None:
         """Write one frame."""
+
+    def keep(self, happening: Happening) -> None:
+        """Let it live on, with heartbeats."""
 
     def finish(self) -> None:
         """Close once everything written is out."""
@@ -66,6 +71,8 @@ class Outlet:
                 continue
             if isinstance(effect, Answer):
                 stream.send(effect.message)
+            elif isinstance(effect, Keep):
+                stream.keep(effect.happening)
             else:
                 stream.finish()
 

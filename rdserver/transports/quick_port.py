@@ -13,8 +13,9 @@ import errno
 import select
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
@@ -26,9 +27,10 @@ from rdserver.notices import Notices
 from rdserver.rendezvous.effects import Answer, Stream
 from rdserver.rendezvous.events import Event
 from rdserver.transports.admission import Admission
-from rdserver.transports.conversation import FRAME_S, Door
+from rdserver.transports.conversation import Door
+from rdserver.transports.quick_caller import Caller, Handover
 from rdserver.transports.relay_deadlines import Deadlines
-from rdserver.transports.tcp import RendezvousFactory, RendezvousStream
+from rdserver.transports.tcp import RendezvousFactory
 from rdserver.wire import pb
 from rdserver.wire.address import Address
 from rdserver.wire.framing import encode_frame, sole_frame
@@ -51,33 +53,6 @@ TURN_S = 0.001
 
 REST_S = 1.0
 """How long no connection is accepted after one could not be (no descriptors left)."""
-
-
-class _Caller:
-    """
-    A connection that nobody has answered yet.
-
-    :ivar since_s: when we began to wait for what it says, if we had to.
-    """
-
-    __slots__ = ("address", "since_s", "socket")
-
-    def __init__(self, accepted: socket.socket, address: Address) -> None:
-        self.socket = accepted
-        self.address = address
-        self.since_s: float | None = None
-
-
-class _Handover:
-    """Lets the reactor make a transport, and remembers the protocol on it."""
-
-    def __init__(self, factory: RendezvousFactory) -> None:
-        self._factory = factory
-        self.protocol: RendezvousStream | None = None
-
-    def buildProtocol(self, addr: Any) -> RendezvousStream | None:
-        self.protocol = self._factory.buildProtocol(addr)
-        return self.protocol
 
 
 @implementer(IReadDescriptor)
@@ -114,8 +89,10 @@ class QuickPort:
         self._reactor = reactor
         self._now = now
         self._notices = notices
-        self._waiting: dict[int, _Caller] = {}
-        self._silent: Deadlines[_Caller] = Deadlines(reactor, now, FRAME_S, self._end)
+        self._waiting: dict[int, Caller] = {}
+        self._silent: Deadlines[Caller] = Deadlines(
+            reactor, now, door.silence_s, self._be_silent
+        )
         self._resting: IDelayedCall | None = None
         self._epoll = select.epoll()
         self._epoll.register(self._listener, select.EPOLLIN)
@@ -156,11 +133,11 @@ class QuickPort:
             if host is None:
                 accepted.close()
             else:
-                callers.append(_Caller(accepted, Address(host, peer[1])))
+                callers.append(Caller(accepted, Address(host, peer[1])))
         for caller in callers:
             self._serve(caller)
 
-    def _serve(self, caller: _Caller) -> None:
+    def _serve(self, caller: Caller) -> None:
         """Read once; if something was said, that is the end of the caller here."""
         try:
             data = caller.socket.recv(READ_BYTES, socket.MSG_DONTWAIT)
@@ -169,10 +146,14 @@ class QuickPort:
             return
         except OSError:
             data = b""  # it has gone
+        self._part(caller, partial(self._reply, caller, data) if data else None)
+
+    def _part(self, caller: Caller, last: Callable[[], None] | None) -> None:
+        """Be done with *caller* here, once *last* is done."""
         self._forget(caller)
         try:
-            if data:
-                self._reply(caller, data)
+            if last:
+                last()
         except Exception:
             self._notices.error(
                 Event.BUG, "a message was not answered", log_failure=Failure()
@@ -180,8 +161,11 @@ class QuickPort:
         finally:
             caller.socket.close()
 
-    def _wait_for(self, caller: _Caller) -> None:
+    def _wait_for(self, caller: Caller) -> None:
         if caller.since_s is not None:  # it was called for nothing
+            return
+        if not self._door.silence_s:
+            self._be_silent(caller)
             return
         try:
             self._epoll.register(caller.socket, select.EPOLLIN)
@@ -193,7 +177,7 @@ class QuickPort:
         self._waiting[caller.socket.fileno()] = caller
         self._silent.start(caller)
 
-    def _reply(self, caller: _Caller, data: bytes) -> None:
+    def _reply(self, caller: Caller, data: bytes) -> None:
         answer = self._answer(data, caller.address)
         if answer is None:
             self._hand_over(caller, data)
@@ -215,17 +199,18 @@ class QuickPort:
         if message.WhichOneof("union") not in QUICK:
             return None
         outcome = self._door.decide(message, Stream(0, address))
-        if not isinstance(outcome, (tuple, list)):  # no quick kind asks storage
-            raise TypeError(f"{message.WhichOneof('union')} is not answered at once")
+        if isinstance(outcome, Coroutine):  # an access policy that must ask somebody
+            outcome.close()
+            return None
         answers = [effect.message for effect in outcome if isinstance(effect, Answer)]
         return b"".join([encode_frame(pb.encode(answer)) for answer in answers])
 
-    def _hand_over(self, caller: _Caller, data: bytes) -> None:
+    def _hand_over(self, caller: Caller, data: bytes) -> None:
         waited_s = 0.0
         if caller.since_s is not None:
             waited_s = self._now() - caller.since_s
             self._epoll.unregister(caller.socket)  # our closing it is not its end
-        handover = _Handover(self._factory)
+        handover = Handover(self._factory)
         family = caller.socket.family
         try:  # the reactor makes a duplicate of the socket
             self._reactor.adoptStreamConnection(caller.socket.fileno(), family, handover)
@@ -236,14 +221,21 @@ class QuickPort:
         if handover.protocol is not None:
             handover.protocol.take_over(data, waited_s)
 
-    def _forget(self, caller: _Caller) -> None:
+    def _forget(self, caller: Caller) -> None:
         self._admission.leave(caller.address.host)
         if caller.since_s is not None:
             # The epoll forgets it too, when it is closed.
             del self._waiting[caller.socket.fileno()]
             self._silent.stop(caller)
 
-    def _end(self, caller: _Caller) -> None:
+    def _be_silent(self, caller: Caller) -> None:
+        """Let Twisted begin a key exchange, if that is offered here."""
+        if self._door.offer is None:
+            self._end(caller)
+            return
+        self._part(caller, partial(self._hand_over, caller, b""))
+
+    def _end(self, caller: Caller) -> None:
         self._forget(caller)
         caller.socket.close()
 

@@ -94,6 +94,10 @@ class RendezvousWebSocket(GuardedWebSocket):
         if self._conversation is not None:
             self._conversation.take(self._messages())
 
+    def hold(self) -> None:
+        self.setTimeout(None)
+        self.transport.setTcpKeepAlive(True)
+
 
 def rendezvous_websockets(company: Company, environment: Environment) -> GuardedFactory:
     """Return the factory of connections by WebSocket to the ID server."""

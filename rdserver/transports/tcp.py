@@ -16,8 +16,9 @@ from zope.interface import implementer
 
 from rdserver.notices import Notices
 from rdserver.rendezvous.events import Event
+from rdserver.rendezvous.stream_state import FRAME_S
 from rdserver.transports.admission import Admission
-from rdserver.transports.conversation import FRAME_S, Company, Conversation, Door
+from rdserver.transports.conversation import Company, Conversation, Door
 from rdserver.transports.outlet import Outlet
 from rdserver.transports.timed import Timed
 from rdserver.wire.address import Address, source_host
@@ -57,7 +58,14 @@ class RendezvousStream(Protocol, Timed):
         )
 
     def take_over(self, data: bytes, waited_s: float) -> None:
-        """Go on with a connection that has said *data* in its first *waited_s* seconds."""
+        """
+        Go on with a connection that has said *data* in its first *waited_s* seconds.
+
+        If that is nothing, it was all the time that it has for its first word.
+        """
+        if not data:
+            self._conversation.late()
+            return
         if waited_s:
             self.wait(max(FRAME_S - waited_s, 0.0))
         self.dataReceived(data)
@@ -65,6 +73,7 @@ class RendezvousStream(Protocol, Timed):
     def dataReceived(self, data: bytes) -> None:
         if not self._has_spoken:
             self._has_spoken = True
+            self._conversation.spoke()
             self._refuse_foreign(foreign(data))
         if self._conversation.is_open:
             frames = self._decoder.feed(data)
@@ -106,6 +115,10 @@ class RendezvousStream(Protocol, Timed):
         self.transport.resumeProducing()
         self._conversation.take(self._decoder.feed(b""))
 
+    def hold(self) -> None:
+        self.setTimeout(None)
+        self.transport.setTcpKeepAlive(True)
+
     # What Twisted calls.
 
     def timeoutConnection(self) -> None:
@@ -137,7 +150,9 @@ class RendezvousFactory(Factory):
         now: Callable[[], float],
         notices: Notices[Event],
     ) -> None:
-        self._company = Company(door=door, outlet=outlet, now=now, notices=notices)
+        self._company = Company(
+            door=door, outlet=outlet, clock=clock, now=now, notices=notices
+        )
         self._admission = admission
         self._clock = clock
         self._notices = notices

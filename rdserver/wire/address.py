@@ -111,6 +111,18 @@ def decode_address(data: bytes) -> Address:
     return Address(socket.inet_ntoa(ip.to_bytes(4, "little")), port)
 
 
+def global_ipv6(disguise: bytes) -> bytes:
+    """
+    Return the disguise of a global IPv6 address with a port; of anything else nothing.
+
+    Whoever is given it sends there for twenty seconds, so it must not be just any address.
+
+    Source: protocol.md section 7.5.
+    """
+    is_global = len(disguise) == _IPV6_BYTES and disguise[0] >> 5 == 1
+    return disguise if is_global and decode_address(disguise).port else b""
+
+
 def address_bucket(host: str) -> str:
     """
     Return what limits count by: the IPv4 address itself, of IPv6 the /64.

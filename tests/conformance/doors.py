@@ -125,7 +125,11 @@ class DoorTests(RoomsTests):
     def _websockets(self, door: Door) -> GuardedFactory:
         trusted = Networks([ip_network("127.0.0.0/8")])
         company = Company(
-            door=door, outlet=self.outlet, now=self.clock.seconds, notices=self.notices
+            door=door,
+            outlet=self.outlet,
+            clock=self.clock,
+            now=self.clock.seconds,
+            notices=self.notices,
         )
         environment = Environment(
             purpose="",

@@ -168,7 +168,7 @@ class EdgeTests(DoorTests):
 
     def test_089_unparsable(self) -> None:
         """A fresh stream is closed at the first frame that is none of ours."""
-        for payload in (b"", b"\x00", b"\xff" * 30, b"\xfa\x3f\x00"):
+        for payload in (b"", b"\x00\x00", b"\xff" * 30, b"\xfa\x3f\x00"):
             client = self.connect()
             client.send_bytes(encode_frame(payload))
             self.assertEqual((False, []), (client.is_open, client.received()))

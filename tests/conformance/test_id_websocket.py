@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rdserver.transports.conversation import FRAME_S, LIFE_S
+from rdserver.rendezvous.stream_state import FRAME_S, LIFE_S
 from rdserver.transports.websocket import CLOSING_S, UPGRADE_S
 from rdserver.wire import pb
 from rdserver.wire.address import Address, decode_address

@@ -60,7 +60,7 @@ class StreamTests(ServerTests):
         """An unparsable or unknown frame closes a fresh stream."""
         for frame in (
             b"",
-            b"\xff",
+            b"\xff\xff",
             b"not a message",
             bytes.fromhex("2a0178"),  # member 5, which does not exist
             pb.encode(Message(online_response=pb.OnlineResponse())),

@@ -20,9 +20,10 @@ from rdserver.notices import Notices
 from rdserver.rendezvous.effects import Answer, Close, Effects, Stream
 from rdserver.rendezvous.events import Event
 from rdserver.rendezvous.routing import Relays
+from rdserver.rendezvous.stream_state import CLOSING_S
 from rdserver.settings.config import Config
 from rdserver.transports.admission import Admission
-from rdserver.transports.conversation import CLOSING_S, Door
+from rdserver.transports.conversation import Door
 from rdserver.transports.outlet import Outlet
 from rdserver.transports.relay_health import RelayHealth
 from rdserver.transports.tcp import RendezvousFactory

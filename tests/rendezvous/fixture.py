@@ -22,7 +22,16 @@ from rdserver.errors import StorageError
 from rdserver.id_rooms import Choices, IdRooms, Surroundings
 from rdserver.keys import KeyPair
 from rdserver.notices import Notices
-from rdserver.rendezvous.effects import Answer, Close, Effect, Outcome, Send, Stream
+from rdserver.rendezvous.access import ALLOWED, AccessRequest, Door, Judged
+from rdserver.rendezvous.effects import (
+    Answer,
+    Close,
+    Effect,
+    Keep,
+    Outcome,
+    Send,
+    Stream,
+)
 from rdserver.rendezvous.events import Event
 from rdserver.rendezvous.identity import Identity
 from rdserver.rendezvous.routing import Lan
@@ -48,6 +57,9 @@ BOB = Address("203.0.113.20", 50000)
 BOB_TCP = Address("203.0.113.20", 50001)
 """Where B's answers come from."""
 STRANGER = Address("192.0.2.66", 6666)
+
+JUDGED = Judged(AccessRequest(door=Door.PUNCH, host=ALICE.host), ALLOWED)
+"""What everybody is told where there is no access policy."""
 
 BOB_ID = "123456789"
 UUID = b"uuid-0001"
@@ -305,7 +317,7 @@ class RoomsTests(SynchronousTestCase):
 
 def kind(effect: Effect) -> str:
     """Return which message an effect sends."""
-    assert not isinstance(effect, Close), effect
+    assert not isinstance(effect, (Close, Keep)), effect
     return effect.message.WhichOneof("union")
 
 
@@ -330,7 +342,7 @@ def _message(member: str, fields: Any) -> Message:
 
 
 def _as_read(effect: Effect) -> Effect:
-    if isinstance(effect, Close):
+    if isinstance(effect, (Close, Keep)):
         return effect
     return type(effect)(*_target(effect), pb.decode(pb.encode(effect.message)))
 

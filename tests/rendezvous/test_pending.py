@@ -14,7 +14,16 @@ from rdserver.rendezvous.pending import Kind, PairMemory, Pending, PendingTable
 from rdserver.rendezvous.slices import at_once
 from rdserver.storage.interface import StoredPeer
 from rdserver.wire.address import Address, decode_address, encode_address
-from tests.rendezvous.fixture import ALICE, BOB, BOB_ID, BOB_TCP, PK, STRANGER, UUID
+from tests.rendezvous.fixture import (
+    ALICE,
+    BOB,
+    BOB_ID,
+    BOB_TCP,
+    JUDGED,
+    PK,
+    STRANGER,
+    UUID,
+)
 
 OTHER_ID = "987654321"
 ALICE6 = Address("2001:db8::a", 40000)
@@ -33,7 +42,7 @@ class PendingCase(SynchronousTestCase):
     def open(
         self, stream: Stream, peer_id: str = BOB_ID, kind: Kind = Kind.PUNCH
     ) -> Pending | None:
-        return self.table.open(stream, self.peer(peer_id), kind)
+        return self.table.open(stream, self.peer(peer_id), kind, JUDGED)
 
     def assert_empty(self) -> None:
         self.assertEqual(0, len(self.table))
@@ -127,7 +136,7 @@ class SenderTests(PendingCase):
     ) -> tuple[bool, bool]:
         """Return whether B's answer is believed with A's disguise echoed, re-encoded."""
         stream = Stream(1, alice)
-        pending = self.table.open(stream, self.peer(route=bob), Kind.PUNCH)
+        pending = self.table.open(stream, self.peer(route=bob), Kind.PUNCH, JUDGED)
         assert pending
         self.clock.advance(after_s)
         again = encode_address(alice, 99)

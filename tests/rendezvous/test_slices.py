@@ -15,7 +15,7 @@ from rdserver.rendezvous.limits import RateLimit, RegistrationLimit
 from rdserver.rendezvous.pending import Kind, PairMemory, PendingTable
 from rdserver.rendezvous.slices import SLICE, at_once, in_slices
 from rdserver.storage.interface import StoredPeer
-from tests.rendezvous.fixture import ALICE, BOB, BOB_ID, PK, UUID
+from tests.rendezvous.fixture import ALICE, BOB, BOB_ID, JUDGED, PK, UUID
 
 MANY = 2 * SLICE + 1
 TOO_OLD_S = 100_000.0
@@ -98,5 +98,5 @@ class TablesTests(SynchronousTestCase):
         row = StoredPeer(BOB_ID, bytes(16), UUID, PK, BOB.host)
         peer = MemoryPresence(now).confirm(row, BOB)
         self.assert_swept_in_slices(
-            table, lambda n: table.open(Stream(n, ALICE), peer, Kind.PUNCH)
+            table, lambda n: table.open(Stream(n, ALICE), peer, Kind.PUNCH, JUDGED)
         )

@@ -32,6 +32,14 @@ REFUSED = {
         "x",
         "Invalid port: relay-port must be a whole number from 3 to 65533, not 'x'",
     ),
+    "key-exchange-delay": (
+        "-1",
+        "key-exchange-delay must be a whole number from 0 to 10000 (ms), not '-1'",
+    ),
+    "keep-alive": (
+        "49",
+        "keep-alive must be 0, or a whole number from 50 to 86400 (seconds), not '49'",
+    ),
     "relay-path": ("fast", "relay-path must be auto, splice or copy, not 'fast'"),
     "udp-path": ("fast", "udp-path must be auto, batch or plain, not 'fast'"),
     "relay-auth": ("none", "relay-auth must be ticket, key or open, not 'none'"),

@@ -42,7 +42,11 @@ class WebSocketCase(EdgeCase):
         self.bugs: list[Failure] = []
         door = Door(self.core, self.core.closed.append, MAX_MESSAGE_BYTES)
         company = Company(
-            door=door, outlet=self.outlet, now=self.clock.seconds, notices=self.notices
+            door=door,
+            outlet=self.outlet,
+            clock=self.clock,
+            now=self.clock.seconds,
+            notices=self.notices,
         )
         environment = Environment(
             purpose="",
@@ -104,7 +108,7 @@ class MessageTests(WebSocketCase):
 
     def test_nonsense(self) -> None:
         """What is no message closes the connection, and is counted."""
-        for payload in (b"\xff" * 20, b"\x08"):
+        for payload in (b"\xff" * 20, b"\x08\x01"):
             client = self.connect()
             client.say(payload)
             self.assertEqual([(0x80 | CLOSE, b"\x03\xe8")], client.frames())

@@ -10,8 +10,9 @@ from twisted.logger import formatEvent
 
 from rdserver.rendezvous.effects import Answer, Close, Effects
 from rdserver.rendezvous.events import Event
+from rdserver.rendezvous.stream_state import CLOSING_S, FRAME_S, LIFE_S
 from rdserver.transports.admission import Admission
-from rdserver.transports.conversation import CLOSING_S, FRAME_S, LIFE_S, MAX_FRAMES, Door
+from rdserver.transports.conversation import MAX_FRAMES, Door
 from rdserver.transports.tcp import RendezvousFactory
 from rdserver.wire import pb
 from rdserver.wire.address import Address
@@ -181,7 +182,7 @@ class BadFramesTests(StreamCase):
     def test_frames_before_the_bad_one(self) -> None:
         """They are answered all the same."""
         client = self.connect()
-        self.send(client, frame(1) + encode_frame(b"\xff"))
+        self.send(client, frame(1) + encode_frame(b"\xff\xff"))
         self.assertEqual(([1], False), (self.answers(client), client.connected))
 
     def test_bug(self) -> None:

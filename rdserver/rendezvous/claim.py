@@ -1,0 +1,80 @@
+"""What somebody says who registers, and how that is answered where it was said."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from rdserver.presence.interface import Route, StreamRoute
+from rdserver.rendezvous.directory import MAX_ID_BYTES
+from rdserver.rendezvous.effects import Effects, Keep, Stream, push
+from rdserver.rendezvous.stream_state import Happening
+from rdserver.storage.interface import StoredPeer
+from rdserver.wire import pb
+from rdserver.wire.address import Address
+
+MIN_ID_BYTES = 6
+_MAX_UUID_BYTES = 512
+_MAX_PK_BYTES = 128
+
+
+@frozen(kw_only=True)
+class Claim:
+    """
+    Somebody at *origin* says that it is *peer_id*.
+
+    :ivar route: how it will be reached if that is true.
+    :ivar is_unlisted: it is not to be stored (protocol.md section 7.8).
+    """
+
+    peer_id: str
+    uuid: bytes
+    pk: bytes
+    origin: Address
+    route: Route
+    is_unlisted: bool = False
+
+    def owns(self, stored: StoredPeer) -> bool:
+        """Return whether it is known with this machine and key."""
+        return (self.uuid, self.pk) == (stored.uuid, stored.pk)
+
+    def answer(self, result: int, keep_alive_s: int = 0) -> Effects:
+        """
+        Tell what came of it; a connection is kept if that is OK.
+
+        :param keep_alive_s: means nothing to a device that sends datagrams.
+        """
+        response = pb.RegisterPkResponse(result=result)  # type: ignore[arg-type]  # an enum
+        to_device = pb.RendezvousMessage(register_pk_response=response)
+        if not isinstance(self.route, StreamRoute) or result != response.OK:
+            return (push(self.route, to_device),)
+        response.keep_alive = keep_alive_s
+        to_device = pb.RendezvousMessage(register_pk_response=response)
+        kept = Keep(self.route.stream, Happening.REGISTRATION)
+        return (push(self.route, to_device), kept)
+
+
+def claim_in(request: pb.RegisterPk, origin: Address, route: Route) -> Claim:
+    """Return what a RegisterPk says."""
+    return Claim(
+        peer_id=pb.text(request.id),
+        uuid=request.uuid,
+        pk=request.pk,
+        origin=origin,
+        route=route,
+        is_unlisted=request.no_register_device,
+    )
+
+
+def stream_route(stream: Stream) -> StreamRoute:
+    """Return how a device is reached that registers on *stream*."""
+    return StreamRoute(stream.address.host, stream.id, stream.websocket)
+
+
+def is_valid(request: pb.RegisterPk) -> bool:
+    """Refuse what could only harm: no client sends such ids, uuids or keys."""
+    return (
+        MIN_ID_BYTES <= len(request.id) <= MAX_ID_BYTES
+        and pb.text(request.id).isprintable()
+        and len(request.uuid) <= _MAX_UUID_BYTES
+        and len(request.pk) <= _MAX_PK_BYTES
+    )

@@ -1,0 +1,122 @@
+"""What introducing A to B needs, whether they shall punch holes or meet at a relay."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TypeAlias
+
+from attrs import frozen
+
+from rdserver.errors import StorageError
+from rdserver.notices import Notices
+from rdserver.presence.interface import Peer, Presence
+from rdserver.rendezvous.access import AccessPolicy, AccessRequest, Judged, Verdict
+from rdserver.rendezvous.directory import Directory
+from rdserver.rendezvous.effects import Answer, Close, Effects, Outcome, Stream
+from rdserver.rendezvous.events import Event, shown
+from rdserver.rendezvous.identity import Identity
+from rdserver.rendezvous.pending import PairMemory, Pending, PendingTable
+from rdserver.rendezvous.routing import Lan, Relays
+from rdserver.wire import pb
+
+Ruled: TypeAlias = Callable[[Judged], Outcome]
+"""Goes on with a request that was judged, whatever the verdict."""
+
+Found: TypeAlias = Callable[[Peer | None], Effects]
+"""Goes on with a device, or None: nobody has that id."""
+
+Push: TypeAlias = pb.PunchHole | pb.FetchLocalAddr | pb.RequestRelay
+
+
+@frozen(kw_only=True)
+class Introductions:
+    """
+    The tables that punching and relaying share.
+
+    :ivar access: is asked before A hears anything of a device, even that it is there.
+    :ivar random32: returns 32 unpredictable bits.
+    """
+
+    presence: Presence
+    directory: Directory
+    identity: Identity
+    pending: PendingTable
+    pairs: PairMemory
+    relays: Relays
+    lan: Lan
+    access: AccessPolicy
+    notices: Notices[Event]
+    random32: Callable[[], int]
+
+    def judge(self, request: AccessRequest, then: Ruled) -> Outcome:
+        """Go on with what the access policy says, now or when it knows."""
+        decision = self.access.decide(request)
+        if isinstance(decision, Verdict):
+            return then(self._judged(request, decision))
+        return self._judge_later(request, decision, then)
+
+    async def _judge_later(
+        self, request: AccessRequest, decision: Awaitable[Verdict], then: Ruled
+    ) -> Effects:
+        outcome = then(self._judged(request, await decision))
+        return await outcome if isinstance(outcome, Coroutine) else outcome
+
+    def _judged(self, request: AccessRequest, verdict: Verdict) -> Judged:
+        if verdict.refusal:
+            self.notices.warn(
+                Event.ACCESS_REFUSED,
+                "{door} from {remote} to {peer_id} is refused",
+                door=request.door.value,
+                remote=request.host,
+                peer_id=shown(request.peer_id),
+            )
+        return Judged(request, verdict)
+
+    def seek(self, peer_id: str, host: str, then: Found, failed: Effects) -> Outcome:
+        """
+        Go on as soon as it is known whether there is such a device.
+
+        :param failed: what to do if storage cannot tell.
+        """
+        peer = self.directory.get(peer_id)
+        return self._look_up(peer_id, host, then, failed) if peer is None else then(peer)
+
+    async def _look_up(
+        self, peer_id: str, host: str, then: Found, failed: Effects
+    ) -> Effects:
+        try:
+            peer = await self.directory.find_called(peer_id, host)
+        except StorageError:
+            self.notices.count(Event.STORAGE_FAILED)
+            return failed
+        return then(peer)
+
+    def proof(self, peer_id: str, version: bytes) -> bytes:
+        """Return the signed ``IdPk`` of B; only for an A that waits for it."""
+        return self.identity.prove(self.presence.get(peer_id), version)
+
+    def answer(
+        self, pending: Pending, message: pb.RendezvousMessage, relay: str
+    ) -> Effects:
+        """Give A the answer it waited for, once, and remember the relay it names."""
+        host = pending.stream.address.host
+        self.pairs.told(host, pending.peer_id, relay)
+        self.pending.close(pending.stream.id)
+        return (Answer(pending.stream.id, message),)
+
+    def nobody_waits(self, sender: Stream) -> Effects:
+        """Drop an answer that is late, repeated or forged."""
+        self.notices.count(Event.FORGED_ANSWER)
+        return (Close(sender.id),)
+
+
+def permit(push: Push, verdict: Verdict) -> None:
+    """
+    Tell B what the policy lets A do, and what to call this session.
+
+    Nothing of it is ever A's word (protocol.md section 3.17, W-S11).
+    """
+    if verdict.permissions:
+        push.control_permissions.permissions = verdict.permissions
+    if verdict.audit_ref:
+        push.controlled_context.conn_audit_ref = verdict.audit_ref.encode()
