@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, ClassVar
+
+from nacl.signing import VerifyKey
 
 from rdserver.transports.admission import Admission
 from rdserver.transports.conversation import Company, Door
@@ -16,33 +18,66 @@ from rdserver.wire import pb
 from rdserver.wire.forwarded import client_host
 from rdserver.wire.framing import FrameDecoder, encode_frame
 from rdserver.wire.networks import Networks
+from rdserver.wire.secure import KeyOffer, SecureChannel
 from tests.fakes import FakeTCP
-from tests.rendezvous.fixture import RoomsTests
+from tests.rendezvous.fixture import PAIR, RoomsTests
 from tests.transports.upgrade import WebSocketClient
 from tests.wire.masked import BINARY
+from tests.wire.secured import answer_offer
 
 Message = pb.RendezvousMessage
+SERVER_KEY = VerifyKey(PAIR.public)
 
 
 class Client:
-    """One connection to the server."""
+    """
+    One connection to the server.
+
+    :ivar channel: encrypts what is said from now on; None: nothing is encrypted.
+    """
 
     def __init__(self, tcp: FakeTCP) -> None:
         self._tcp = tcp
         self._decoder = FrameDecoder(1 << 20)
+        self.channel: SecureChannel | None = None
 
     def send(self, member: str, fields: Any) -> None:
         """Send one message."""
-        self.send_bytes(encode_frame(pb.encode(Message(**{member: fields}))))
+        payload = pb.encode(Message(**{member: fields}))
+        if self.channel is not None:
+            payload = self.channel.seal(payload)
+        self.send_frame(payload)
+
+    def send_frame(self, payload: bytes) -> None:
+        """Send one frame as it is."""
+        self.send_bytes(encode_frame(payload))
 
     def send_bytes(self, data: bytes) -> None:
         self._tcp.send(data)
         self._settle()
 
     def received(self) -> list[Message]:
-        """Return the messages that came since the last call."""
+        """Return the messages that came since the last call; heartbeats are none."""
+        channel = self.channel
+        frames = [frame for frame in self.frames() if frame]
+        return [pb.decode(channel.open(f) if channel else f) for f in frames]
+
+    def frames(self) -> list[bytes]:
+        """Return the payloads of the frames that came since the last call."""
         self._settle()
-        return [pb.decode(frame) for frame in self._decoder.feed(self._tcp.read())]
+        return list(self._decoder.feed(self._tcp.read()))
+
+    def secure(self) -> None:
+        """Complete the key exchange that the server has begun."""
+        [offer] = self.received()
+        answer, channel = answer_offer(SERVER_KEY, offer)
+        self.send_frame(pb.encode(answer))
+        self.channel = channel
+
+    @property
+    def has_keep_alive(self) -> bool:
+        """Whether the server lets the system see if the connection is alive."""
+        return "keepalive" in self._tcp.options
 
     def leave(self) -> None:
         """Close the connection."""
@@ -72,8 +107,12 @@ class Browser:
 
     def received(self) -> list[Message]:
         """Return the messages that came since the last call; all must be Binary."""
+        return [pb.decode(payload) for payload in self.frames() if payload]
+
+    def frames(self) -> list[bytes]:
+        """Return the payloads of the Binary messages that came since the last call."""
         frames = self.client.frames()
-        return [pb.decode(data) for first, data in frames if first == 0x80 | BINARY]
+        return [data for first, data in frames if first == 0x80 | BINARY]
 
     def control(self) -> list[int]:
         """Return the opcodes of the control frames that came since the last call."""
@@ -87,13 +126,25 @@ class Browser:
 
 
 class DoorTests(RoomsTests):
-    """Base: P, P-1 and P+2 of an ID server, with proxies in 127.0.0.0/8."""
+    """
+    Base: P, P-1 and P+2 of an ID server, with proxies in 127.0.0.0/8.
+
+    :cvar grace_s: how long P waits until it offers a key exchange; None: it never does.
+    """
+
+    grace_s: ClassVar[float | None] = None
 
     def furnish(self, **options: Any) -> None:
         super().furnish(**options)
         self.outlet = Outlet(self.notices)
         self._main = self._factory(
-            Door(self.core.main_frame, self.core.stream_closed, 1 << 16)
+            Door(
+                self.core.main_frame,
+                self.core.stream_closed,
+                1 << 16,
+                offer=None if self.grace_s is None else self.offer,
+                grace_s=self.grace_s or 0.0,
+            )
         )
         self._nat = self._factory(
             Door(self.core.nat_frame, self.core.stream_closed, 1 << 18)
@@ -101,6 +152,17 @@ class DoorTests(RoomsTests):
         self.websockets = self._websockets(
             Door(self.core.websocket_message, self.core.stream_closed, 1 << 16)
         )
+
+    def offer(self) -> KeyOffer:
+        """Return what the server begins a key exchange with."""
+        return KeyOffer(PAIR.signing_key)
+
+    def secured(self, host: str = "198.51.100.10", port: int = 40000) -> Client:
+        """Return a connection to P behind a key exchange."""
+        client = self.connect(host, port)
+        self.clock.advance(self.grace_s or 0.0)
+        client.secure()
+        return client
 
     def connect(self, host: str = "198.51.100.10", port: int = 40000) -> Client:
         """Return a connection to P."""

@@ -12,12 +12,9 @@ LAST = 242
 HERE = Path(__file__).parent
 
 NOT_YET: dict[str, str] = {
-    "KeyExchange": "181-194",
-    "registration over a stream": "100 195-208",
-    "UDP NAT test, UDP punch, IPv6, forced relay": "209-221",
     "features of the Pro server": "222-240",
 }
-"""By what they wait for.  119 is tested on WebSocket; TCP P comes with KeyExchange."""
+"""By what they wait for."""
 
 
 def listed() -> set[int]:
