@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from attrs import frozen
 
+from rdserver.admin.device_commands import device_commands
 from rdserver.admin.id_commands import id_commands
 from rdserver.notices import Notices
 from rdserver.presence.memory import MemoryPresence
 from rdserver.rendezvous.access import AccessPolicy, AllowAll
 from rdserver.rendezvous.controlling import Controlling
 from rdserver.rendezvous.core import Decisions, Rendezvous
+from rdserver.rendezvous.devices import Devices
 from rdserver.rendezvous.directory import Directory
+from rdserver.rendezvous.effects import Effects
+from rdserver.rendezvous.enrolment import Enrolment
 from rdserver.rendezvous.events import Event
 from rdserver.rendezvous.heartbeats import Heartbeats
+from rdserver.rendezvous.id_change import IdChange
 from rdserver.rendezvous.identity import Identity
 from rdserver.rendezvous.introductions import Introductions
 from rdserver.rendezvous.journal import AddressChanges, PunchLog
@@ -53,7 +58,7 @@ class Surroundings:
 
 @frozen(kw_only=True)
 class Choices:
-    """What the operator decides; see the settings of the same names."""
+    """What the operator decides; see the settings of the same names, and the console."""
 
     lan: Lan
     relay_servers: tuple[str, ...] = ()
@@ -62,6 +67,8 @@ class Choices:
     rendezvous_servers: tuple[str, ...] = ()
     software_url: str = ""
     keep_alive_s: int = 0
+    needs_approval: bool = False
+    banned: Collection[str] = ()
 
 
 class IdRooms:
@@ -69,6 +76,7 @@ class IdRooms:
     All decisions of one ID server, wired.
 
     :param announce: told each relay session's uuid before the peers are.
+    :param perform: closes connections of devices that are not welcome any more.
     :param access: decides who may reach whom; without it everybody may.
     :ivar core: the doors for messages.
     :ivar commands: the console's commands by name.
@@ -86,8 +94,15 @@ class IdRooms:
         notices: Notices[Event],
         world: Surroundings,
         access: AccessPolicy | None = None,
+        perform: Callable[[Effects], None] = lambda _effects: None,
     ) -> None:
+        self._choices = choices
+        self._store = store
+        self._notices = notices
+        self._world = world
         self._access = access or AllowAll()
+        self._banned = set(choices.banned)
+        self._enrolment = Enrolment(choices.needs_approval, world.now)
         self.presence = MemoryPresence(world.now)
         self.relays = Relays(choices.relay_servers, choices.always_use_relay)
         self._directory = Directory(self.presence, store, notices, world.now)
@@ -98,58 +113,81 @@ class IdRooms:
         self._servers = ServerList(
             choices.serial, choices.rendezvous_servers, self._answers
         )
-        self._introductions = Introductions(
-            presence=self.presence,
-            directory=self._directory,
-            identity=identity,
-            pending=PendingTable(world.now, world.random32),
-            pairs=PairMemory(world.now),
-            relays=self.relays,
-            lan=choices.lan,
-            access=self._access,
-            notices=notices,
-            random32=world.random32,
-        )
-        registration = self._registration(choices, store, notices, world)
+        self._introductions = self._introduce(identity)
+        registration = self._register()
         self.heartbeats = Heartbeats(
             self.presence, self._servers, self._directory, registration.accept
         )
-        self.core = Rendezvous(self._decisions(registration, choices, announce))
-        self.commands = id_commands(self.relays, self._limit, self._changes, self._punches)
+        self.core = Rendezvous(self._decisions(registration, announce))
+        self.commands = id_commands(
+            self.relays, self._limit, self._changes, self._punches
+        ) | device_commands(self._devices(perform))
 
-    def _registration(
-        self,
-        choices: Choices,
-        store: PeerStore,
-        notices: Notices[Event],
-        world: Surroundings,
-    ) -> Registration:
+    def _introduce(self, identity: Identity) -> Introductions:
+        return Introductions(
+            presence=self.presence,
+            directory=self._directory,
+            identity=identity,
+            pending=PendingTable(self._world.now, self._world.random32),
+            pairs=PairMemory(self._world.now),
+            relays=self.relays,
+            lan=self._choices.lan,
+            access=self._access,
+            banned=self._banned,
+            notices=self._notices,
+            random32=self._world.random32,
+        )
+
+    def _register(self) -> Registration:
         return Registration(
             presence=self.presence,
             directory=self._directory,
-            store=store,
+            store=self._store,
             limit=self._limit,
             changes=self._changes,
             servers=self._servers,
-            notices=notices,
-            now=world.now,
-            new_guid=world.new_guid,
-            keep_alive_s=choices.keep_alive_s,
+            notices=self._notices,
+            now=self._world.now,
+            new_guid=self._world.new_guid,
+            enrolment=self._enrolment,
+            banned=self._banned,
+            keep_alive_s=self._choices.keep_alive_s,
+        )
+
+    def _change_ids(self) -> IdChange:
+        return IdChange(
+            presence=self.presence,
+            directory=self._directory,
+            store=self._store,
+            limit=self._limit,
+            banned=self._banned,
+            notices=self._notices,
+        )
+
+    def _devices(self, perform: Callable[[Effects], None]) -> Devices:
+        return Devices(
+            presence=self.presence,
+            store=self._store,
+            enrolment=self._enrolment,
+            banned=self._banned,
+            new_guid=self._world.new_guid,
+            perform=perform,
         )
 
     def _decisions(
-        self, registration: Registration, choices: Choices, announce: Callable[[str], None]
+        self, registration: Registration, announce: Callable[[str], None]
     ) -> Decisions:
         return Decisions(
             presence=self.presence,
             registration=registration,
+            id_change=self._change_ids(),
             punching=Punching(self._introductions, self._punches),
             relaying=Relaying(self._introductions, announce),
             nat_test=NatTest(self._servers, self._answers),
             online=OnlineQuery(self.presence, self._access),
             controlling=Controlling(self._introductions),
             servers=self._servers,
-            software=Software(choices.software_url, self._answers),
+            software=Software(self._choices.software_url, self._answers),
             pending=self._introductions.pending,
         )
 
@@ -161,6 +199,7 @@ class IdRooms:
             self._limit,
             self._changes,
             self._answers,
+            self._enrolment,
             self._introductions.pairs,
             self._introductions.pending,
         ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from rdserver.rendezvous.events import Event
 from rdserver.rendezvous.identity import Identity
 from rdserver.rendezvous.routing import Lan
 from rdserver.settings.config import Config
+from rdserver.storage.sql import SqlPeers
 from rdserver.storage.sqlite import database_path, open_database
 from rdserver.storage.thread import StoreThread
 from rdserver.sweeper import Sweeper
@@ -92,6 +93,7 @@ class IdServer(MultiService):
         )
         self._console_port = UnixPort(Path(config.data_dir) / ID_SOCKET, reactor)
         self._store: StoreThread | None = None
+        self._banned: Sequence[str] = ()
         self._takes_batches = False
         self.key: ServerKey | None = None
         self.websockets: GuardedFactory | None = None
@@ -125,9 +127,13 @@ class IdServer(MultiService):
 
     def _open_store(self) -> StoreThread:
         path = database_path(self._config.db_url, self._config.data_dir)
-        store = StoreThread(
-            lambda: open_database(path), self._reactor.callFromThread, time.monotonic
-        )
+
+        def connect() -> SqlPeers:
+            peers = open_database(path)
+            self._banned = peers.bans()
+            return peers
+
+        store = StoreThread(connect, self._reactor.callFromThread, time.monotonic)
         store.open()
         return store
 
@@ -139,12 +145,13 @@ class IdServer(MultiService):
             new_guid=lambda: secrets.token_bytes(16),
         )
         rooms = IdRooms(
-            choices=_choices(self._config),
+            choices=_choices(self._config, self._banned),
             identity=Identity(key.required, key.pair),
             store=store,
             announce=self._announce,
             notices=self._notices,
             world=world,
+            perform=self._outlet.perform,
         )
         health = RelayHealth(rooms.relays, self._connect, self._reactor)
         health.setServiceParent(self)
@@ -205,7 +212,7 @@ class IdServer(MultiService):
         return Deferred.fromCoroutine(self._stop())
 
 
-def _choices(config: Config) -> Choices:
+def _choices(config: Config, banned: Sequence[str]) -> Choices:
     local_ip = config.local_ip or (primary_address() if config.mask else "")
     return Choices(
         relay_servers=config.relay_servers,
@@ -215,4 +222,6 @@ def _choices(config: Config) -> Choices:
         rendezvous_servers=config.rendezvous_servers,
         software_url=config.software_url,
         keep_alive_s=config.keep_alive_s,
+        needs_approval=config.enrolment == "approve",
+        banned=banned,
     )

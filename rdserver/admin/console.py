@@ -9,7 +9,8 @@ Source: protocol.md sections 3.13 and 4.7.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeAlias
 
 from twisted.logger import Logger
 
@@ -20,7 +21,10 @@ ID_SOCKET = "admin-id.sock"
 RELAY_SOCKET = "admin-relay.sock"
 """Where the two consoles are found in the data folder."""
 
-Command = Callable[[list[str]], str]
+Text: TypeAlias = str | Coroutine[Any, Any, str]
+"""Known at once, or once the database has been asked."""
+
+Command = Callable[[list[str]], Text]
 """Takes the words behind its name, returns what to print, newlines included."""
 
 
@@ -36,7 +40,7 @@ class Console:
     def __init__(self, commands: Mapping[str, Command]) -> None:
         self._commands = dict(commands)
 
-    def answer(self, text: str) -> str:
+    def answer(self, text: str) -> Text:
         """
         Return what the command in *text* prints; nothing for an unknown one.
 
@@ -48,7 +52,17 @@ class Console:
         if command is None:
             return ""
         try:
-            return command(words)
+            answer = command(words)
         except Exception:
-            self._log.failure("console command {command} failed", command=name)
-            return ""
+            return self._failed(name)
+        return answer if isinstance(answer, str) else self._guard(name, answer)
+
+    async def _guard(self, name: str, answer: Coroutine[Any, Any, str]) -> str:
+        try:
+            return await answer
+        except Exception:
+            return self._failed(name)
+
+    def _failed(self, name: str) -> str:
+        self._log.failure("console command {command} failed", command=name)
+        return ""

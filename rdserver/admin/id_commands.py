@@ -7,12 +7,14 @@ Source: protocol.md section 3.13; the outputs are an interface that scripts read
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from itertools import islice
 
 from attrs import frozen
 
+from rdserver.admin.console import Command
+from rdserver.admin.device_commands import HELP as DEVICES_HELP
 from rdserver.rendezvous.journal import AddressChanges, PunchLog
 from rdserver.rendezvous.limits import RegistrationLimit
 from rdserver.rendezvous.routing import Relays
@@ -32,16 +34,15 @@ always-use-relay(aur)
 test-geo(tg) <ip1> <ip2>
 """
 
-Command = Callable[[list[str]], str]
-
 
 def id_commands(
     relays: Relays, limit: RegistrationLimit, changes: AddressChanges, punches: PunchLog
 ) -> dict[str, Command]:
     """Return every command of the ID server by its long and its short name."""
     console = _IdConsole(relays, limit, changes, punches)
-    named: dict[tuple[str, str], Command] = {
-        ("h", "help"): lambda _: _HELP,
+    named: dict[tuple[str, ...], Command] = {
+        ("h",): lambda _: _HELP,
+        ("help",): lambda _: _HELP + DEVICES_HELP,
         ("rs", "relay-servers"): console.relay_servers,
         ("rg", "reload-geo"): lambda _: "",
         ("ib", "ip-blocker"): console.ip_blocker,

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IDelayedCall,
     IHalfCloseableProtocol,
@@ -105,7 +106,13 @@ class ConsoleProtocol(Protocol, TimeoutMixin):
             text = line.decode()
         except UnicodeDecodeError:
             text = ""
-        self._finish(self._console.answer(text) if text else "")
+        answer = self._console.answer(text) if text else ""
+        if isinstance(answer, str):
+            self._finish(answer)
+            return
+        self._answered = True
+        self.setTimeout(DRAIN_S)
+        Deferred.fromCoroutine(answer).addCallback(self._finish)
 
     def _finish(self, answer: str) -> None:
         self._answered = True

@@ -125,6 +125,9 @@ class Presence(Protocol):
     def registered_on(self, stream: StreamId) -> Peer | None:
         """Return the device that holds this connection."""
 
+    def drop(self, peer_id: str) -> StreamRoute | None:
+        """Forget a device wholly; return the connection that it held, still open."""
+
     def stream_closed(self, stream: StreamId) -> None:
         """Record that a connection is gone; whoever held it is offline at once."""
 

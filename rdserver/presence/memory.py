@@ -92,6 +92,15 @@ class MemoryPresence:
             del self._on_stream[peer.held.stream]
             peer.held = None
 
+    def drop(self, peer_id: str) -> StreamRoute | None:
+        peer = self._shard(peer_id).pop(peer_id, None)
+        if peer is None:
+            return None
+        held = peer.held
+        self._expect_no_more(peer)
+        self._let_go(peer)
+        return held
+
     def registered_on(self, stream: StreamId) -> Peer | None:
         return self._on_stream.get(stream)
 

@@ -15,7 +15,8 @@ from attrs import frozen
 
 from rdserver.presence.interface import Presence, StreamId
 from rdserver.rendezvous.controlling import Controlling
-from rdserver.rendezvous.effects import Answer, Close, Effects, Outcome, Stream
+from rdserver.rendezvous.effects import Close, Outcome, Stream
+from rdserver.rendezvous.id_change import IdChange
 from rdserver.rendezvous.pending import PendingTable
 from rdserver.rendezvous.punch import Punching
 from rdserver.rendezvous.queries import NatTest, OnlineQuery
@@ -35,6 +36,7 @@ class Decisions:
 
     presence: Presence
     registration: Registration
+    id_change: IdChange
     punching: Punching
     relaying: Relaying
     nat_test: NatTest
@@ -133,12 +135,4 @@ def _register_pk(
 ) -> Outcome:
     if message.register_pk.pk:
         return decisions.registration.register_on_stream(message, stream)
-    return _not_supported(message, stream)
-
-
-def _not_supported(_message: pb.RendezvousMessage, stream: Stream) -> Effects:
-    response = pb.RegisterPkResponse(result=pb.RegisterPkResponse.NOT_SUPPORT)
-    return (
-        Answer(stream.id, pb.RendezvousMessage(register_pk_response=response)),
-        Close(stream.id),
-    )
+    return decisions.id_change.request(message, stream)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Container, Coroutine
 from typing import TypeAlias
 
 from attrs import frozen
@@ -19,6 +19,8 @@ from rdserver.rendezvous.pending import PairMemory, Pending, PendingTable
 from rdserver.rendezvous.routing import Lan, Relays
 from rdserver.wire import pb
 
+BANNED_TEXT = "This device is disabled on the ID server"
+
 Ruled: TypeAlias = Callable[[Judged], Outcome]
 """Goes on with a request that was judged, whatever the verdict."""
 
@@ -34,6 +36,7 @@ class Introductions:
     The tables that punching and relaying share.
 
     :ivar access: is asked before A hears anything of a device, even that it is there.
+    :ivar banned: ids that nobody is introduced to.
     :ivar random32: returns 32 unpredictable bits.
     """
 
@@ -45,6 +48,7 @@ class Introductions:
     relays: Relays
     lan: Lan
     access: AccessPolicy
+    banned: Container[str]
     notices: Notices[Event]
     random32: Callable[[], int]
 

@@ -12,7 +12,7 @@ from rdserver.presence.interface import Peer, Route, StreamRoute
 from rdserver.rendezvous.access import AccessRequest, Door, Judged
 from rdserver.rendezvous.effects import Answer, Close, Effects, Outcome, Stream, push
 from rdserver.rendezvous.events import Event, shown
-from rdserver.rendezvous.introductions import Introductions, permit
+from rdserver.rendezvous.introductions import BANNED_TEXT, Introductions, permit
 from rdserver.rendezvous.journal import PunchLog
 from rdserver.rendezvous.pending import Kind, Pending
 from rdserver.wire import pb
@@ -64,6 +64,8 @@ class Punching:
     ) -> Effects:
         if peer is None:
             return _refuse(stream, _FAILURE(failure=_FAILURE.ID_NOT_EXIST))
+        if peer.id in self._with.banned:
+            return _refuse(stream, _FAILURE(other_failure=BANNED_TEXT.encode()))
         route = peer.route
         if route is None or not self._with.presence.is_online(peer):
             return _refuse(stream, _FAILURE(failure=_FAILURE.OFFLINE))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from attrs import evolve
 
@@ -13,6 +13,7 @@ from rdserver.rendezvous.claim import Claim, claim_in, is_valid, stream_route
 from rdserver.rendezvous.clones import Clones
 from rdserver.rendezvous.directory import Directory
 from rdserver.rendezvous.effects import Answer, Close, Effects, Outcome, Send, Stream
+from rdserver.rendezvous.enrolment import Enrolment
 from rdserver.rendezvous.events import Event, shown
 from rdserver.rendezvous.journal import AddressChanges
 from rdserver.rendezvous.limits import RegistrationLimit
@@ -35,6 +36,7 @@ class Registration:
     stored is acknowledged after it is.  The newest registration of a device counts,
     by whatever it came; a connection that another one replaces is closed.
 
+    :param banned: ids that nobody may have.
     :param keep_alive_s: what devices that hold a connection are told; 0: nothing.
 
     Source: protocol.md sections 3.3, 3.4 and 7.3, with 3.18 nos. 5, 6 and 8.
@@ -52,6 +54,8 @@ class Registration:
         notices: Notices[Event],
         now: Callable[[], float],
         new_guid: Callable[[], bytes],
+        enrolment: Enrolment,
+        banned: Container[str],
         keep_alive_s: int = 0,
     ) -> None:
         self._presence = presence
@@ -63,6 +67,8 @@ class Registration:
         self._notices = notices
         self._now = now
         self._new_guid = new_guid
+        self._enrolment = enrolment
+        self._banned = banned
         self._keep_alive_s = keep_alive_s
         self._clones = Clones(notices)
         self._being_stored: set[str] = set()
@@ -100,7 +106,7 @@ class Registration:
         return True
 
     def _must_prove(self, peer: Peer, origin: Address) -> bool:
-        if not peer.has_key or peer.held is not None:
+        if not peer.has_key or peer.held is not None or peer.id in self._banned:
             return True
         if peer.host != origin.host:
             return not is_loopback(origin.host)
@@ -136,6 +142,8 @@ class Registration:
         if not is_valid(request):
             self._notices.count(Event.BAD_ID)
             return claim.answer(_RESULT.INVALID_ID_FORMAT)
+        if claim.peer_id in self._banned:
+            return self._not_deployed(claim)
         peer, host = self._presence.get(claim.peer_id), claim.origin.host
         if peer is not None and peer.ip == host and claim.owns(peer.stored):
             return self._renew(peer, claim)
@@ -165,6 +173,8 @@ class Registration:
         is_owner = peer is not None and claim.owns(peer.stored)
         if not is_owner and not self._limit.admit(claim.origin.host, claim.peer_id):
             return self._too_frequent(claim)
+        if peer is None and not self._enrolment.admits(claim):
+            return self._not_deployed(claim)
         if peer is None:
             return await self._add(claim)
         return await self._change(peer, claim)
@@ -227,6 +237,11 @@ class Registration:
             remote=str(claim.origin),
         )
         return answer
+
+    def _not_deployed(self, claim: Claim) -> Effects:
+        """Refuse a device that the operator has to let in, or has shut out."""
+        self._notices.count(Event.NOT_DEPLOYED)
+        return claim.answer(_RESULT.NOT_DEPLOYED)
 
     def _too_frequent(self, claim: Claim) -> Effects:
         self._notices.warn(

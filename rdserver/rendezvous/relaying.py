@@ -18,7 +18,7 @@ from rdserver.presence.interface import Peer
 from rdserver.rendezvous.access import AccessRequest, Door, Judged
 from rdserver.rendezvous.effects import Answer, Close, Effects, Outcome, Stream, push
 from rdserver.rendezvous.events import Event
-from rdserver.rendezvous.introductions import Introductions, permit
+from rdserver.rendezvous.introductions import BANNED_TEXT, Introductions, permit
 from rdserver.rendezvous.pending import Kind, Pending
 from rdserver.rendezvous.punch import STORAGE_TEXT
 from rdserver.wire import pb
@@ -96,6 +96,8 @@ class Relaying:
     ) -> Effects:
         if peer is None:
             return self._refuse(stream, UNKNOWN_TEXT)
+        if peer.id in self._with.banned:
+            return self._refuse(stream, BANNED_TEXT)
         route = peer.route
         if route is None or not self._with.presence.is_online(peer):
             return self._refuse(stream, OFFLINE_TEXT)

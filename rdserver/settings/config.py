@@ -21,6 +21,7 @@ from rdserver.settings.model import setting, settings_of
 Role = Literal["all", "id", "relay"]
 RelayAuth = Literal["ticket", "key", "open"]
 RelayPath = Literal["auto", "splice", "copy"]
+Enrolment = Literal["open", "approve"]
 UdpPath = Literal["auto", "batch", "plain"]
 LogLevel = Literal["debug", "info", "warn", "error"]
 LogFormat = Literal["text", "json"]
@@ -112,6 +113,13 @@ class Config:
         short="k",
         shown_default="-",
         secret=True,
+    )
+    enrolment: Enrolment = _of_id_server(
+        kinds.choice("open", "approve"),
+        "open",
+        "Which devices may join: all (open), or only those that are stored already or "
+        "that an operator has approved (approve)",
+        ours=True,
     )
     key_exchange_delay_ms: int = _of_id_server(
         kinds.whole(0, 10_000),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 from attrs import frozen
@@ -15,7 +15,8 @@ class StoredPeer:
 
     :ivar id: the device's id.
     :ivar guid: 16 random bytes, the row's identity; survives a change of id.
-    :ivar uuid: the machine identity, proof of who owns *id*; set once.
+    :ivar uuid: the machine identity, proof of who owns *id*; set once.  Empty: the first
+        machine that asks for the id gets it.
     :ivar pk: Ed25519 public key, 32 bytes from every real client.
     :ivar ip: text of the address it last registered from, IPv4 as plain IPv4;
         empty when not known.
@@ -45,5 +46,19 @@ class PeerStore(Protocol):
         """
         Insert the device, or update id, pk and ip of the row with its guid.
 
+        The uuid of a row changes from and to an empty one only.
+
         Done when the row would survive the machine losing power.
         """
+
+    def page(self, after: str, count: int) -> Awaitable[Sequence[StoredPeer]]:
+        """Return up to *count* devices whose ids follow *after*, in the ids' order."""
+
+    def bans(self) -> Awaitable[Sequence[str]]:
+        """Return the ids that are banned, whether a device has them or not."""
+
+    def ban(self, peer_id: str) -> Awaitable[None]:
+        """Ban an id; again is as good as once."""
+
+    def unban(self, peer_id: str) -> Awaitable[None]:
+        """Ban an id no more; nothing happens if it was not banned."""

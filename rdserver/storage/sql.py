@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
+    delete,
     insert,
     select,
     update,
@@ -53,11 +54,23 @@ PEER = Table(
     Column("pk", LargeBinary, nullable=False),
     Column("info", Text, nullable=False),
 )
+BAN = Table(
+    "rdserver_ban",
+    MetaData(),
+    Column("id", String(100), primary_key=True),
+)
+"""Ours alone, beside the reference's table, which an id without a device cannot be in."""
+
 _INSERT = insert(PEER)
 _UPDATE = (
     update(PEER)
     .where(PEER.c.guid == bindparam("its_guid"))
-    .values(id=bindparam("new_id"), pk=bindparam("new_pk"), info=bindparam("new_info"))
+    .values(
+        id=bindparam("new_id"),
+        uuid=bindparam("new_uuid"),
+        pk=bindparam("new_pk"),
+        info=bindparam("new_info"),
+    )
 )
 
 # A driver reports what a row's content did to it in many ways: text that is no
@@ -70,9 +83,9 @@ def find_peers(connection: Connection, ids: Sequence[str]) -> list[StoredPeer | 
     found: dict[str, StoredPeer] = {}
     for chunk in _chunks(set(ids)):
         rows = connection.execute(select(PEER).where(PEER.c.id.in_(chunk)))
-        for guid, peer_id, uuid, pk, info in rows:  # by name it takes twice the time
-            peer = StoredPeer(peer_id, bytes(guid), bytes(uuid), bytes(pk), _info_ip(info))
-            found[peer_id] = peer
+        for row in rows:
+            peer = _peer(row)
+            found[peer.id] = peer
     return [found.get(peer_id) for peer_id in ids]
 
 
@@ -80,8 +93,8 @@ def save_peers(connection: Connection, peers: Sequence[StoredPeer]) -> list[None
     """
     Insert or update each of *peers* by its guid; of several with one guid the last wins.
 
-    An update leaves uuid alone, as the reference does, and keeps what others may
-    have put into info beside the address.
+    An update leaves uuid alone, as the reference does, unless it is or becomes empty,
+    and keeps what others may have put into info beside the address.
 
     Source: protocol.md section 3.15.
     """
@@ -89,14 +102,32 @@ def save_peers(connection: Connection, peers: Sequence[StoredPeer]) -> list[None
     for peer in peers:
         first.setdefault(peer.guid, peer)
     last = {peer.guid: peer for peer in peers}
-    infos = _infos(connection, last)
-    changed = [_changes(last[guid], info) for guid, info in infos.items()]
-    fresh = [_row(last[guid], first[guid].uuid) for guid in last if guid not in infos]
+    rows = _rows(connection, last)
+    changed = [_changes(last[guid], *row) for guid, row in rows.items()]
+    fresh = [_row(last[guid], first[guid].uuid) for guid in last if guid not in rows]
     if changed:
         connection.execute(_UPDATE, changed)
     if fresh:
         connection.execute(_INSERT, fresh)
     return [None] * len(peers)
+
+
+def page_of_peers(connection: Connection, after: str, count: int) -> list[StoredPeer]:
+    """Return up to *count* devices whose ids follow *after*, in the ids' order."""
+    page = select(PEER).where(PEER.c.id > after).order_by(PEER.c.id).limit(count)
+    return [_peer(row) for row in connection.execute(page)]
+
+
+def banned_ids(connection: Connection) -> list[str]:
+    """Return the ids that are banned, in their order."""
+    return [row.id for row in connection.execute(select(BAN).order_by(BAN.c.id))]
+
+
+def set_ban(connection: Connection, peer_id: str, is_banned: bool) -> None:
+    """Ban an id, or no more."""
+    connection.execute(delete(BAN).where(BAN.c.id == peer_id))
+    if is_banned:
+        connection.execute(insert(BAN).values(id=peer_id))
 
 
 class SqlPeers:
@@ -120,6 +151,29 @@ class SqlPeers:
     def save(self, peers: Sequence[StoredPeer]) -> Sequence[StorageError | None]:
         """Save each of *peers* as :func:`save_peers` does; committed on return."""
         return self._perform(self._writing, save_peers, peers)
+
+    def page(self, after: str, count: int) -> Sequence[StoredPeer]:
+        """
+        Return up to *count* devices whose ids follow *after*, in the ids' order.
+
+        :raises StorageError: as the next three may.
+        """
+        return self._do(self.engine, lambda db: page_of_peers(db, after, count))
+
+    def bans(self) -> Sequence[str]:
+        """Return the ids that are banned."""
+        return self._do(self.engine, banned_ids)
+
+    def set_ban(self, peer_id: str, is_banned: bool) -> None:
+        """Ban an id, or no more; committed on return."""
+        self._do(self._writing, lambda db: set_ban(db, peer_id, is_banned))
+
+    def _do(self, engine: Engine, work: Callable[[Connection], Result]) -> Result:
+        try:
+            with engine.begin() as connection:
+                return work(connection)
+        except _ERRORS as e:
+            raise self._error(e) from None
 
     def close(self) -> None:
         """Close every connection to the database."""
@@ -172,20 +226,28 @@ def _chunks(items: Collection[Item]) -> Iterator[list[Item]]:
         yield ordered[start : start + _CHUNK]
 
 
-def _infos(connection: Connection, guids: Collection[bytes]) -> dict[bytes, str]:
-    """Return the column info of those *guids* that have a row."""
-    columns = select(PEER.c.guid, PEER.c.info)
+def _peer(row: Any) -> StoredPeer:
+    guid, peer_id, uuid, pk, info = row  # by name it takes twice the time
+    return StoredPeer(peer_id, bytes(guid), bytes(uuid), bytes(pk), _info_ip(info))
+
+
+def _rows(
+    connection: Connection, guids: Collection[bytes]
+) -> dict[bytes, tuple[bytes, str]]:
+    """Return the columns uuid and info of those *guids* that have a row."""
+    columns = select(PEER.c.guid, PEER.c.uuid, PEER.c.info)
     return {
-        row.guid: row.info
+        row.guid: (bytes(row.uuid), row.info)
         for chunk in _chunks(guids)
         for row in connection.execute(columns.where(PEER.c.guid.in_(chunk)))
     }
 
 
-def _changes(peer: StoredPeer, info: str) -> dict[str, Any]:
+def _changes(peer: StoredPeer, uuid: bytes, info: str) -> dict[str, Any]:
     return {
         "its_guid": peer.guid,
         "new_id": peer.id,
+        "new_uuid": uuid if uuid and peer.uuid else peer.uuid,
         "new_pk": peer.pk,
         "new_info": _info_text({**_info_object(info), "ip": peer.ip}),
     }

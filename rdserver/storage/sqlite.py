@@ -64,6 +64,11 @@ _SCHEMA = (
     "CREATE INDEX index_peer_status ON peer (status)",
 )
 
+# Beside what the original has, in files of its own too; it does not look at this.
+_OURS = (
+    "CREATE TABLE IF NOT EXISTS rdserver_ban (id varchar(100) PRIMARY KEY NOT NULL)",
+)
+
 
 def database_path(db_url: str, data_dir: str) -> str:
     """
@@ -184,6 +189,8 @@ def _begin(connection: Connection) -> None:
 
 
 def _check_table(connection: Connection, path: str) -> None:
+    for statement in _OURS:
+        connection.exec_driver_sql(statement)
     rows = connection.exec_driver_sql("PRAGMA table_info(peer)")
     present = {row.name for row in rows}
     if not present:

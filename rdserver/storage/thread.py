@@ -46,6 +46,15 @@ class BlockingPeers(Protocol):
     def save(self, peers: Sequence[StoredPeer]) -> Sequence[StorageError | None]:
         """Insert or update each of *peers*; safe on the disk on return."""
 
+    def page(self, after: str, count: int) -> Sequence[StoredPeer]:
+        """Return devices whose ids follow *after*; may raise :class:`StorageError`."""
+
+    def bans(self) -> Sequence[str]:
+        """Return the ids that are banned; may raise :class:`StorageError`."""
+
+    def set_ban(self, peer_id: str, is_banned: bool) -> None:
+        """Ban an id, or no more; may raise :class:`StorageError`."""
+
     def close(self) -> None:
         """Let go of the database."""
 
@@ -70,7 +79,13 @@ class _Save:
     answer: Deferred[None]
 
 
-_Request = _Find | _Save
+@frozen
+class _Do:
+    work: Callable[[BlockingPeers], Any]
+    answer: Deferred[Any]
+
+
+_Request = _Find | _Save | _Do
 _Answers = list[tuple[Deferred[Any], Any]]
 
 
@@ -133,6 +148,26 @@ class StoreThread:
         """Insert the device, or update id, pk and ip of the row with its guid."""
         answer: Deferred[None] = Deferred()
         return self._refusal() or self._ask(_Save(peer, answer), answer)
+
+    def page(self, after: str, count: int) -> Deferred[Sequence[StoredPeer]]:
+        """Return up to *count* devices whose ids follow *after*, in the ids' order."""
+        return self._do(lambda peers: peers.page(after, count))
+
+    def bans(self) -> Deferred[Sequence[str]]:
+        """Return the ids that are banned."""
+        return self._do(lambda peers: peers.bans())
+
+    def ban(self, peer_id: str) -> Deferred[None]:
+        """Ban an id."""
+        return self._do(lambda peers: peers.set_ban(peer_id, True))
+
+    def unban(self, peer_id: str) -> Deferred[None]:
+        """Ban an id no more."""
+        return self._do(lambda peers: peers.set_ban(peer_id, False))
+
+    def _do(self, work: Callable[[BlockingPeers], Any]) -> Deferred[Any]:
+        answer: Deferred[Any] = Deferred()
+        return self._refusal() or self._ask(_Do(work, answer), answer)
 
     def close(self) -> Deferred[None]:
         """Serve what is queued, close the database, end the thread; then fire."""
@@ -225,4 +260,13 @@ def _serve(peers: BlockingPeers, batch: Sequence[_Request]) -> _Answers:
     found = peers.find([request.peer_id for request in finds]) if finds else []
     answers: _Answers = [(r.answer, result) for r, result in zip(saves, saved, strict=True)]
     answers.extend((r.answer, result) for r, result in zip(finds, found, strict=True))
+    others = [request for request in batch if isinstance(request, _Do)]
+    answers.extend((request.answer, _done(peers, request)) for request in others)
     return answers
+
+
+def _done(peers: BlockingPeers, request: _Do) -> Any:
+    try:
+        return request.work(peers)
+    except StorageError as e:
+        return e

@@ -22,7 +22,7 @@ from rdserver.errors import StorageError
 from rdserver.id_rooms import Choices, IdRooms, Surroundings
 from rdserver.keys import KeyPair
 from rdserver.notices import Notices
-from rdserver.rendezvous.access import ALLOWED, AccessRequest, Door, Judged
+from rdserver.rendezvous.access import ALLOWED, AccessPolicy, AccessRequest, Door, Judged
 from rdserver.rendezvous.effects import (
     Answer,
     Close,
@@ -72,7 +72,7 @@ class FakeStore(MemoryPeerStore):
     A store that can be slow, or broken.
 
     :ivar asked: ``find <id>`` and ``save <id>``, as they were asked for.
-    :ivar failing: which of ``find`` and ``save`` fail.
+    :ivar failing: which of ``find``, ``save`` and ``page`` fail.
     :ivar holding: whether answers wait for :meth:`give`.
     """
 
@@ -88,6 +88,9 @@ class FakeStore(MemoryPeerStore):
 
     def save(self, peer: StoredPeer) -> Deferred[None]:
         return self._do("save", peer.id, lambda: super(FakeStore, self).save(peer))
+
+    def page(self, after: str, count: int) -> Deferred[list[StoredPeer]]:
+        return self._do("page", after, lambda: super(FakeStore, self).page(after, count))
 
     def give(self, index: int = 0) -> None:
         """Do the work of one held request, the oldest by default, and answer it."""
@@ -126,6 +129,7 @@ class RoomsTests(SynchronousTestCase):
 
     :ivar clock: all its time; :meth:`furnish` starts over with a new server.
     :ivar announced: the uuids that the relay was told.
+    :ivar performed: effects of console commands.
     """
 
     def setUp(self) -> None:
@@ -138,6 +142,7 @@ class RoomsTests(SynchronousTestCase):
         required_key: str = KEY,
         pair: Any = PAIR,
         lan: Lan | None = None,
+        access: AccessPolicy | None = None,
         **choices: Any,
     ) -> None:
         """Start a server with an empty memory; by default an empty database too."""
@@ -145,6 +150,7 @@ class RoomsTests(SynchronousTestCase):
         self.clock.advance(1000)
         self.store = store or FakeStore()
         self.announced: list[str] = []
+        self.performed: list[Effect] = []
         self.events: list[dict[str, Any]] = []
         self.notices = Notices(
             Logger("test", observer=self.events.append), Event, self.clock.seconds
@@ -163,6 +169,8 @@ class RoomsTests(SynchronousTestCase):
                 random32=lambda: rng.getrandbits(32),
                 new_guid=lambda: rng.randbytes(16),
             ),
+            access=access,
+            perform=self.performed.extend,
         )
         self.core = self.rooms.core
 
@@ -201,7 +209,10 @@ class RoomsTests(SynchronousTestCase):
     def console(self, command: str) -> str:
         """Return what the console answers."""
         name, *words = command.split(" ")
-        return self.rooms.commands[name](words)
+        answer = self.rooms.commands[name](words)
+        if isinstance(answer, str):
+            return answer
+        return self.successResultOf(Deferred.fromCoroutine(answer))
 
     def lines(self) -> list[str]:
         """Return what was logged since the last call."""

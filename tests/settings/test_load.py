@@ -32,6 +32,7 @@ REFUSED = {
         "x",
         "Invalid port: relay-port must be a whole number from 3 to 65533, not 'x'",
     ),
+    "enrolment": ("closed", "enrolment must be open or approve, not 'closed'"),
     "key-exchange-delay": (
         "-1",
         "key-exchange-delay must be a whole number from 0 to 10000 (ms), not '-1'",

@@ -92,6 +92,38 @@ class PeerStoreContract(_Mixin):
         self.result(self.store.save(evolve(ALICE, uuid=b"thief", ip="198.51.100.2")))
         self.assertEqual(evolve(ALICE, ip="198.51.100.2"), self.stored(ALICE.id))
 
+    def test_release(self) -> None:
+        """An empty machine identity may be written, and the next one over it."""
+        self.result(self.store.save(ALICE))
+        released = evolve(ALICE, uuid=b"", pk=b"")
+        self.result(self.store.save(released))
+        self.assertEqual(released, self.stored(ALICE.id))
+        taken = evolve(ALICE, uuid=b"new machine")
+        self.result(self.store.save(taken))
+        self.assertEqual(taken, self.stored(ALICE.id))
+
+    def test_page(self) -> None:
+        """Devices come in the order of their ids, so many, from the one named on."""
+        peers = [evolve(ALICE, id=f"device-{n}", guid=bytes([n] * 16)) for n in range(5)]
+        for peer in reversed(peers):
+            self.result(self.store.save(peer))
+        for after, count, expected in (
+            ("", 2, peers[:2]),
+            ("device-1", 9, peers[2:]),
+            ("device-4", 9, []),
+        ):
+            page = self.result(self.store.page(after, count))
+            self.assertEqual(expected, list(page))
+
+    def test_bans(self) -> None:
+        """Any id can be banned, once or twice, and freed; others stay as they are."""
+        for peer_id in ("b", "a", "b"):
+            self.result(self.store.ban(peer_id))
+        self.assertEqual(["a", "b"], list(self.result(self.store.bans())))
+        for peer_id in ("b", "never"):
+            self.result(self.store.unban(peer_id))
+        self.assertEqual(["a"], list(self.result(self.store.bans())))
+
     def test_id_of_another(self) -> None:
         """An id that another row has cannot be taken; the owner's row stays."""
         self.result(self.store.save(ALICE))

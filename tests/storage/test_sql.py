@@ -39,6 +39,18 @@ class InThisThread:
     def save(self, peer: StoredPeer) -> Deferred[Any]:
         return self._fired(self.peers.save([peer]))
 
+    def page(self, after: str, count: int) -> Deferred[Any]:
+        return succeed(self.peers.page(after, count))
+
+    def bans(self) -> Deferred[Any]:
+        return succeed(self.peers.bans())
+
+    def ban(self, peer_id: str) -> Deferred[Any]:
+        return succeed(self.peers.set_ban(peer_id, True))
+
+    def unban(self, peer_id: str) -> Deferred[Any]:
+        return succeed(self.peers.set_ban(peer_id, False))
+
     def _fired(self, results: Any) -> Deferred[Any]:
         (result,) = results
         return fail(result) if isinstance(result, StorageError) else succeed(result)
