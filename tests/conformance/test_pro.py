@@ -1,0 +1,327 @@
+"""Statements 222 to 234: access policies, HealthCheck, ids, enrolment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from attrs import evolve, field, mutable
+
+from rdserver.rendezvous.access import AccessRequest, Decision, Door, Verdict
+from rdserver.rendezvous.effects import Answer
+from rdserver.rendezvous.stream_state import HEARTBEAT_S
+from rdserver.wire import pb
+from tests.conformance.doors import Browser, Client, DoorTests
+from tests.rendezvous.fixture import (
+    ALICE,
+    BOB,
+    BOB_ID,
+    BOB_TCP,
+    KEY,
+    PK,
+    STRANGER,
+    UUID,
+    kind,
+    result_name,
+)
+
+ID = BOB_ID.encode()
+PUNCH = {"id": ID, "licence_key": KEY.encode()}
+FILE_OFF, CAMERA_ON = 1 << 2 * 3, 2 << 2 * 5
+
+
+@mutable
+class Policy:
+    """
+    An access policy of the tests' own.
+
+    :ivar rule: decides.
+    :ivar asked: every request that it was asked.
+    :ivar records: the audit references that it gave out.
+    """
+
+    rule: Callable[[AccessRequest], Verdict] = lambda _request: Verdict()
+    is_open: bool = False
+    asked: list[AccessRequest] = field(factory=list)
+    records: list[str] = field(factory=list)
+
+    def decide(self, request: AccessRequest) -> Decision:
+        self.asked.append(request)
+        verdict = self.rule(request)
+        if verdict.audit_ref:
+            self.records.append(verdict.audit_ref)
+        return verdict
+
+
+class SlowPolicy(Policy):
+    """The same, but each answer must be waited for."""
+
+    def decide(self, request: AccessRequest) -> Coroutine[Any, Any, Verdict]:
+        decided = super().decide(request)
+        assert isinstance(decided, Verdict)
+
+        async def wait() -> Verdict:
+            return decided
+
+        return wait()
+
+
+def refuse(*doors: Door) -> Callable[[AccessRequest], Verdict]:
+    """Return a rule that refuses at these doors."""
+    return lambda request: Verdict(
+        refusal="Ask the helpdesk" if request.door in doors else ""
+    )
+
+
+class PolicyTests(DoorTests):
+    """What comes of a policy's verdicts, at once and later."""
+
+    grace_s = 0.15
+    make_policy: Callable[..., Policy] = Policy
+
+    def under(self, rule: Callable[[AccessRequest], Verdict]) -> None:
+        """Start a server with this rule, and B on it."""
+        self.policy = type(self).make_policy(rule)
+        self.furnish(access=self.policy)
+        self.register()
+
+    def test_222_punch(self) -> None:
+        """A denial at the punch is told in other_failure; B hears nothing."""
+        self.under(refuse(Door.PUNCH))
+        stream = self.stream()
+        response = self.refusal(self.punch(stream), stream)
+        self.assertEqual(
+            (b"Ask the helpdesk", b""), (response.other_failure, response.socket_addr)
+        )
+        [asked] = self.policy.asked
+        self.assertEqual((ALICE.host, BOB_ID), (asked.host, asked.peer_id))
+
+    def test_222_before_anything_is_told(self) -> None:
+        """Who may not reach a device does not learn whether it is there."""
+        self.under(refuse(Door.PUNCH))
+        answers = []
+        for peer_id in (BOB_ID, "nobody-at-all"):
+            stream = self.stream()
+            answers.append(self.refusal(self.punch(stream, peer_id), stream))
+        self.assertEqual(*answers)
+
+    def test_222_what_is_asked(self) -> None:
+        """The policy hears the kind of session, the token and the switch code."""
+        self.under(lambda _request: Verdict())
+        fields = {
+            "token": b"secret",
+            "switch_code": b"code",
+            "conn_type": pb.PunchHoleRequest.DESCRIPTOR.fields_by_name["conn_type"]
+            .enum_type.values_by_name["FILE_TRANSFER"]
+            .number,
+        }
+        hole = self.asked(self.stream(), **fields)
+        [asked] = self.policy.asked
+        self.assertEqual(
+            AccessRequest(
+                door=Door.PUNCH,
+                host=ALICE.host,
+                peer_id=BOB_ID,
+                conn_type=1,
+                token="secret",
+                switch_code="code",
+            ),
+            asked,
+        )
+        self.assertNotIn(b"secret", pb.encode(pb.RendezvousMessage(punch_hole=hole)))
+
+    def test_223_relay(self) -> None:
+        """A denial at the relay request is told in refuse_reason; no session is announced."""
+        self.under(refuse(Door.RELAY))
+        self.asked(self.stream())
+        stream = self.stream(ALICE._replace(port=40001))
+        response = self.refusal(self.ask_relay(stream), stream)
+        self.assertEqual(b"Ask the helpdesk", response.refuse_reason)
+        self.assertEqual([], self.announced)
+
+    def test_223_ticket(self) -> None:
+        """A relay that B chose is refused as well: A is told, the relay is not."""
+        self.under(refuse(Door.TICKET))
+        alice, sender = self.stream(), self.stream(BOB_TCP)
+        hole = self.asked(alice)
+        effects = self.relay_response(
+            sender, socket_addr=hole.socket_addr, id=ID, uuid=b"s", relay_server=b"r"
+        )
+        response = self.answer(effects, alice, sender)
+        self.assertEqual(b"Ask the helpdesk", response.other_failure)
+        self.assertEqual([], self.announced)
+
+    def test_223_online(self) -> None:
+        """A device that may not be reached is shown as offline."""
+        self.under(refuse(Door.ONLINE))
+        self.assertFalse(self.is_online())
+        self.under(refuse())
+        self.assertTrue(self.is_online())
+        self.assertEqual([Door.ONLINE], [asked.door for asked in self.policy.asked])
+
+    def pushes(self) -> list[Any]:
+        """Return what B is pushed when it is punched, fetched and asked to a relay."""
+        near = self.stream(BOB_TCP)
+        return [
+            self.asked(self.stream()),
+            self.pushed(self.punch(near), "fetch_local_addr"),
+            self.pushed(
+                self.ask_relay(self.stream(ALICE._replace(port=40002))), "request_relay"
+            ),
+        ]
+
+    def test_224_permissions(self) -> None:
+        """All that B is pushed carries the policy's permissions, and none without it."""
+        word = FILE_OFF | CAMERA_ON
+        self.under(lambda _request: Verdict(permissions=word))
+        found = [push.control_permissions.permissions for push in self.pushes()]
+        self.assertEqual([word] * 3, found)
+        self.under(lambda _request: Verdict())
+        pushes = self.pushes()
+        self.assertFalse(any(push.HasField("control_permissions") for push in pushes))
+
+    def test_225_audit(self) -> None:
+        """The reference in what B is pushed is the one in the policy's own record."""
+        self.under(lambda request: Verdict(audit_ref=f"audit of {request.door.name}"))
+        found = [push.controlled_context.conn_audit_ref.decode() for push in self.pushes()]
+        self.assertEqual(self.policy.records, found)
+        self.assertEqual(3, len(found))
+
+    def test_226_feedback(self) -> None:
+        """Feedback is 1 in all answers to A where the policy wants it, else 0."""
+        for feedback in (1, 0):
+            self.under(lambda _request, wanted=feedback: Verdict(feedback=wanted))
+            found = []
+            for n, answer in enumerate((self.hole, self.local, self.relay_response)):
+                host = BOB.host if answer == self.local else ALICE.host
+                alice = self.stream(ALICE._replace(host=host, port=41000 + n))
+                sender = self.stream(BOB_TCP)
+                [push] = self.punch(alice)
+                disguise = getattr(push.message, kind(push)).socket_addr
+                effects = (
+                    self.relay_response(sender, socket_addr=disguise, id=ID)
+                    if answer == self.relay_response
+                    else answer(disguise, sender)
+                )
+                found.append(self.answer(effects, alice, sender).feedback)
+            self.assertEqual([feedback] * 3, found)
+
+    def test_227_health_check(self) -> None:
+        """With a valid token the connection stays, with heartbeats; else it is closed."""
+        self.under(lambda request: Verdict(refusal="" if request.token == "good" else "no"))
+        for line in (self.secured(), self.browser()):
+            line.send("hc", {"token": b"good"})
+            for _ in range(10):
+                self.clock.advance(HEARTBEAT_S)
+                self.assertEqual([b""], line.frames())
+                self.echo(line)
+            self.assertTrue(line.is_open)
+            line.send("punch_hole_request", PUNCH)  # it does nothing there
+            self.assertEqual([], line.received())
+        bad = self.secured()
+        bad.send("hc", {"token": b"bad"})
+        self.assertEqual((False, []), (bad.is_open, bad.frames()))
+
+    def echo(self, line: Client | Browser) -> None:
+        """Answer a heartbeat."""
+        if isinstance(line, Browser):
+            line.client.say(b"")
+        else:
+            line.send_frame(b"")
+
+
+class SlowPolicyTests(PolicyTests):
+    """The same where each verdict must be waited for."""
+
+    make_policy = SlowPolicy
+
+
+class NoPolicyTests(DoorTests):
+    def test_227_no_users(self) -> None:
+        """A server that knows no users closes every HealthCheck."""
+        client = self.connect()
+        client.send("hc", {"token": b"any"})
+        self.assertFalse(client.is_open)
+
+
+class IdTests(DoorTests):
+    """8.17: another id, and who may join."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.register()
+
+    def change(self, new_id: bytes, uuid: bytes = UUID, old_id: bytes = ID) -> str:
+        """Ask for another id on a connection of its own; return the result."""
+        client = self.connect(*BOB_TCP)
+        client.send("register_pk", {"id": new_id, "uuid": uuid, "old_id": old_id})
+        [answer] = client.received()
+        self.assertFalse(client.is_open)
+        return pb.RegisterPkResponse.Result.Name(answer.register_pk_response.result)
+
+    def test_228_changed(self) -> None:
+        """A free, well-formed id is given to the same row."""
+        before = self.stored()
+        self.assertEqual("OK", self.change(b"my-laptop"))
+        assert before is not None
+        self.assertEqual(evolve(before, id="my-laptop"), self.stored("my-laptop"))
+
+    def test_229_exists(self) -> None:
+        """An id of another machine exists."""
+        self.register("my-laptop", uuid=b"another", origin=STRANGER)
+        self.assertEqual("ID_EXISTS", self.change(b"my-laptop"))
+
+    def test_230_format(self) -> None:
+        """Ids of other forms are invalid."""
+        for wrong in (
+            b"1abcdef",
+            b"abc",
+            b"a" * 17,
+            "läptop-x".encode(),
+            b"my laptop",
+            b"",
+        ):
+            self.assertEqual("INVALID_ID_FORMAT", self.change(wrong), wrong)
+        self.assertEqual("OK", self.change(b"a" * 16))
+
+    def test_231_foreign(self) -> None:
+        """With another machine's uuid nothing changes."""
+        self.assertEqual("UUID_MISMATCH", self.change(b"my-laptop", uuid=b"thief"))
+        self.assertIsNone(self.stored("my-laptop"))
+        self.assertIsNotNone(self.stored())
+
+    def test_232_afterwards(self) -> None:
+        """The device registers with its new id; the old one does not exist."""
+        self.change(b"my-laptop")
+        self.assertEqual("OK", self.register("my-laptop"))
+        stream = self.stream()
+        response = self.refusal(self.punch(stream), stream)
+        self.assertEqual(pb.PunchHoleResponse.ID_NOT_EXIST, response.failure)
+        self.assertTrue(self.punch(self.stream(), "my-laptop"))
+
+    def test_233_deployment(self) -> None:
+        """An unknown device is not deployed by UDP and streams; once approved it is OK."""
+        self.furnish(needs_approval=True)
+        line = self.connect(*BOB_TCP)
+        fields = {"id": ID, "uuid": UUID, "pk": PK}
+        line.send("register_pk", fields)
+        [answer] = line.received()
+        self.assertEqual(
+            pb.RegisterPkResponse.NOT_DEPLOYED, answer.register_pk_response.result
+        )
+        self.assertEqual("NOT_DEPLOYED", self.register())
+        self.console(f"approve {BOB_ID}")
+        line.send("register_pk", fields)
+        [answer] = line.received()
+        self.assertEqual(pb.RegisterPkResponse.OK, answer.register_pk_response.result)
+        self.assertEqual("OK", self.register())
+
+    def test_234_unlisted(self) -> None:
+        """A device that asks for that is reachable, and not stored."""
+        other = b"unlisted-1"
+        fields = {"id": other, "uuid": UUID, "pk": PK, "no_register_device": True}
+        effects = self.effects(self.datagram("register_pk", fields, BOB))
+        self.assertEqual("OK", result_name(effects))
+        self.assertIsNone(self.stored(other.decode()))
+        [push] = self.punch(self.stream(), other.decode())
+        self.assertFalse(isinstance(push, Answer))
