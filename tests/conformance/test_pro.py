@@ -68,9 +68,8 @@ class SlowPolicy(Policy):
 
 def refuse(*doors: Door) -> Callable[[AccessRequest], Verdict]:
     """Return a rule that refuses at these doors."""
-    return lambda request: Verdict(
-        refusal="Ask the helpdesk" if request.door in doors else ""
-    )
+    refused, allowed = Verdict(refusal="Ask the helpdesk"), Verdict()
+    return lambda request: refused if request.door in doors else allowed
 
 
 class PolicyTests(DoorTests):
@@ -131,7 +130,7 @@ class PolicyTests(DoorTests):
         self.assertNotIn(b"secret", pb.encode(pb.RendezvousMessage(punch_hole=hole)))
 
     def test_223_relay(self) -> None:
-        """A denial at the relay request is told in refuse_reason; no session is announced."""
+        """A denial at the relay request is told; no session is announced."""
         self.under(refuse(Door.RELAY))
         self.asked(self.stream())
         stream = self.stream(ALICE._replace(port=40001))
@@ -209,7 +208,8 @@ class PolicyTests(DoorTests):
     def test_227_health_check(self) -> None:
         """With a valid token the connection stays, with heartbeats; else it is closed."""
         self.under(lambda request: Verdict(refusal="" if request.token == "good" else "no"))
-        for line in (self.secured(), self.browser()):
+        for connect in (self.secured, self.browser):
+            line = connect()
             line.send("hc", {"token": b"good"})
             for _ in range(10):
                 self.clock.advance(HEARTBEAT_S)
@@ -314,6 +314,7 @@ class IdTests(DoorTests):
         line.send("register_pk", fields)
         [answer] = line.received()
         self.assertEqual(pb.RegisterPkResponse.OK, answer.register_pk_response.result)
+        line.leave()
         self.assertEqual("OK", self.register())
 
     def test_234_unlisted(self) -> None:
