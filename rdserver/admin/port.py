@@ -63,6 +63,7 @@ class ConsoleProtocol(Protocol, TimeoutMixin):
         self._clock = clock
         self._received = b""
         self._answered = False
+        self._is_gone = False
 
     def connectionMade(self) -> None:
         self.setTimeout(COMMAND_S)
@@ -89,6 +90,7 @@ class ConsoleProtocol(Protocol, TimeoutMixin):
         """Not of interest: we never close one direction alone."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._is_gone = True
         self.setTimeout(None)
 
     def timeoutConnection(self) -> None:
@@ -112,10 +114,12 @@ class ConsoleProtocol(Protocol, TimeoutMixin):
             return
         self._answered = True
         self.setTimeout(DRAIN_S)
-        Deferred.fromCoroutine(answer).addCallback(self._finish)
+        Deferred.fromCoroutine(answer).addCallback(self._finish)  # it never fails
 
     def _finish(self, answer: str) -> None:
         self._answered = True
+        if self._is_gone:
+            return
         self.setTimeout(DRAIN_S)
         self.transport.write(answer.encode("utf-8", "backslashreplace"))
         self.transport.loseConnection()

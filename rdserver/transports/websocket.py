@@ -21,7 +21,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from rdserver.relay.limits import MAX_DISCARDED_BYTES
-from rdserver.transports.arrival import arrival_s, left_s
+from rdserver.transports.arrival import left_s
 from rdserver.transports.timed import Timed
 from rdserver.transports.websocket_environment import Environment, Overflow, Silence
 from rdserver.transports.websocket_head import harmless_head
@@ -40,8 +40,7 @@ MAX_HEAD_BYTES = 8192
 FRAMES_AT_ONCE, FRAMES_PER_S = 128, 10
 """
 What a connection may bring, signs of life too; more is a flood, for Autobahn takes as long
-for each as a session takes for fifty.  No client sends a dozen (protocol.md 7.16).  What
-it has not brought it may bring later on, so this holds for connections of some minutes.
+for each as a session takes for fifty.  No client sends a dozen (protocol.md 7.16).
 """
 
 _FORBIDDEN, _UPGRADE_REQUIRED, _BUG, _TOO_MANY = 403, 426, 500, 503
@@ -82,7 +81,8 @@ class GuardedWebSocket(WebSocketServerProtocol, Timed):
         self._environment = environment
         self.clock = environment.clock
         self._head: bytes | None = b""
-        self._frames = 0
+        self._frames = 0.0  # less those that time has made good
+        self._frames_s = environment.now()
         self._late_bytes = 0  # which came when we had closed our side
         self._admitted = address.host
 
@@ -205,9 +205,10 @@ class GuardedWebSocket(WebSocketServerProtocol, Timed):
             self.abort()
 
     def _is_flood(self) -> bool:
-        now = self._environment.now
-        age_s = now() - arrival_s(self.transport, now)
-        return self._frames > FRAMES_AT_ONCE + FRAMES_PER_S * age_s
+        now_s = self._environment.now()
+        good = FRAMES_PER_S * (now_s - self._frames_s)
+        self._frames, self._frames_s = max(0.0, self._frames - good), now_s
+        return self._frames > FRAMES_AT_ONCE
 
     def onConnect(self, request: Any) -> None:
         try:

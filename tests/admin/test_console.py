@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from rdserver.admin.console import Console
@@ -14,6 +15,18 @@ def fail(_words: list[str]) -> str:
 class ConsoleTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.console = Console({"rs": repr, "b": lambda _: "small", "B": lambda _: "big"})
+
+    def test_that_waits(self) -> None:
+        """A command may have to wait for its answer; if it fails that is logged."""
+
+        async def wait(words: list[str]) -> str:
+            return words[0]  # a bug without words
+
+        console = Console({"wait": wait})
+        good, bad = (Deferred.fromCoroutine(console.answer(t)) for t in ("wait x", "wait"))
+        self.assertEqual("x", self.successResultOf(good))
+        self.assertEqual("", self.successResultOf(bad))
+        self.assertEqual(1, len(self.flushLoggedErrors(IndexError)))
 
     def test_words(self) -> None:
         """A command gets the words behind its name."""

@@ -6,6 +6,7 @@ import socket
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
@@ -60,8 +61,18 @@ class ConsoleCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.commands: list[str] = []
-        commands = {"h": lambda _: HELP, "note": self.note, "empty": lambda _: ""}
+        self.waiting: list[Deferred[str]] = []
+        commands = {
+            "h": lambda _: HELP,
+            "note": self.note,
+            "empty": lambda _: "",
+            "wait": self.wait,
+        }
         self.consoles = ConsoleFactory(Console(commands), self.clock)
+
+    async def wait(self, _words: list[str]) -> str:
+        self.waiting.append(Deferred())
+        return await self.waiting[-1]
 
     def note(self, words: list[str]) -> str:
         self.commands.append(" ".join(words))
@@ -88,6 +99,29 @@ class ConsoleProtocolTests(ConsoleCase):
         wire = self.connect()
         wire.receive(b"h\r\n")
         self.assert_closed(wire, HELP)
+
+    def test_database(self) -> None:
+        """A command that waits is answered when it can be, and cut if that is too late."""
+        wire, slow, gone = self.connect(), self.connect(), self.connect()
+        for each in (wire, slow, gone):
+            each.receive(b"wait\n", b"more")
+        gone.drain()
+        self.assertEqual("", wire.value().decode())
+        self.clock.advance(DRAIN_S - 1)
+        for answer in self.waiting:
+            answer.callback("found\n")
+        self.assert_closed(wire, "found\n")
+        self.assert_closed(slow, "found\n")
+        self.assertEqual(b"", gone.value())
+
+    def test_database_is_slow(self) -> None:
+        """Nobody waits for ever."""
+        wire = self.connect()
+        wire.receive(b"wait\n")
+        self.clock.advance(DRAIN_S)
+        self.assertTrue(wire.aborting)
+        wire.drain()
+        self.waiting[0].callback("late")
 
     def test_pieces(self) -> None:
         """A command may come in pieces; what follows the line is not looked at."""

@@ -344,6 +344,16 @@ class FloodTests(WebSocketCase):
             client.send(frame * FRAMES_PER_S)
         self.assert_cut(client, frame)
 
+    def test_after_long_peace(self) -> None:
+        """A connection that has lived for a day has saved up nothing."""
+        client = self.open()
+        frame = client_frame(PING)
+        client.send(frame * (FRAMES_AT_ONCE - 1))
+        client.tcp.protocol.setTimeout(None)  # as one that stays has it
+        self.clock.advance(86_400)
+        client.send(frame * FRAMES_AT_ONCE)
+        self.assert_cut(client, frame * 3)
+
 
 class EndTests(WebSocketCase):
     def test_client_closes(self) -> None:
