@@ -15,10 +15,16 @@ from rdserver.front import Front
 from rdserver.id_rooms import IdRooms
 from rdserver.notices import Notices
 from rdserver.rendezvous.events import Event
+from rdserver.rendezvous.http_proxying import (
+    MAX_AT_ONCE,
+    MAX_BODY_BYTES,
+    MAX_PER_ADDRESS,
+)
 from rdserver.settings.config import Config
 from rdserver.transports import quick_port
-from rdserver.transports.conversation import Company, Door
+from rdserver.transports.door import Company, Door
 from rdserver.transports.listeners import HEARTBEAT_BYTES, UDP_BUFFER_BYTES, Listeners
+from rdserver.transports.long_frames import LongFrames
 from rdserver.transports.outlet import Outlet
 from rdserver.transports.quick_port import QuickPort
 from rdserver.transports.rendezvous_ws import rendezvous_websockets
@@ -32,6 +38,9 @@ from rdserver.wire.secure import KeyOffer
 MAX_FRAME_BYTES = 64 * 1024
 MAX_NAT_FRAME_BYTES = 256 * 1024
 """Online queries come there, with some thousand ids (protocol.md 3.18 no. 1)."""
+
+MAX_API_FRAME_BYTES = MAX_BODY_BYTES + MAX_FRAME_BYTES
+"""Requests for the API may come to TCP P after a key exchange."""
 
 _PURPOSE = "RustDesk clients connect here by WebSocket; there is nothing to see."
 
@@ -83,6 +92,7 @@ class IdPorts:
             core.main_frame,
             core.stream_closed,
             MAX_FRAME_BYTES,
+            long_frames=self._long_frames() if self._config.api_url else None,
             offer=offer,
             grace_s=self._config.key_exchange_delay_ms / 1000,
         )
@@ -93,6 +103,9 @@ class IdPorts:
         websockets = self._accept_websockets(websocket, door)
         self._tell_buffer(self._open_udp(main, rooms))
         return websockets
+
+    def _long_frames(self) -> LongFrames:
+        return LongFrames(MAX_AT_ONCE, MAX_PER_ADDRESS, MAX_API_FRAME_BYTES)
 
     def _tell_buffer(self, granted: int) -> None:
         """Say what the system grants if it is less than was asked for."""

@@ -19,6 +19,7 @@ from rdserver.rendezvous.effects import Effects
 from rdserver.rendezvous.enrolment import Enrolment
 from rdserver.rendezvous.events import Event
 from rdserver.rendezvous.heartbeats import Heartbeats
+from rdserver.rendezvous.http_proxying import Api, HttpProxying
 from rdserver.rendezvous.id_change import IdChange
 from rdserver.rendezvous.identity import Identity
 from rdserver.rendezvous.introductions import Introductions
@@ -78,6 +79,7 @@ class IdRooms:
     :param announce: told each relay session's uuid before the peers are.
     :param perform: closes connections of devices that are not welcome any more.
     :param access: decides who may reach whom; without it everybody may.
+    :param api: the HTTP API, if there is one.
     :ivar core: the doors for messages.
     :ivar commands: the console's commands by name.
     :ivar heartbeats: what needs no door.
@@ -94,12 +96,14 @@ class IdRooms:
         notices: Notices[Event],
         world: Surroundings,
         access: AccessPolicy | None = None,
+        api: Api | None = None,
         perform: Callable[[Effects], None] = lambda _effects: None,
     ) -> None:
         self._choices = choices
         self._store = store
         self._notices = notices
         self._world = world
+        self._api = api
         self._access = access or AllowAll()
         self._banned = set(choices.banned)
         self._enrolment = Enrolment(choices.needs_approval, world.now)
@@ -186,6 +190,7 @@ class IdRooms:
             nat_test=NatTest(self._servers, self._answers),
             online=OnlineQuery(self.presence, self._access),
             controlling=Controlling(self._introductions),
+            http_proxying=HttpProxying(self._api, self._notices),
             servers=self._servers,
             software=Software(self._choices.software_url, self._answers),
             pending=self._introductions.pending,

@@ -33,6 +33,7 @@ from rdserver.storage.sql import SqlPeers
 from rdserver.storage.sqlite import database_path, open_database
 from rdserver.storage.thread import StoreThread
 from rdserver.sweeper import Sweeper
+from rdserver.transports.api_client import ApiClient
 from rdserver.transports.listeners import (
     Listeners,
     Wanted,
@@ -152,6 +153,9 @@ class IdServer(MultiService):
             notices=self._notices,
             world=world,
             perform=self._outlet.perform,
+            api=ApiClient(self._config.api_url, self._reactor)
+            if self._config.api_url
+            else None,
         )
         health = RelayHealth(rooms.relays, self._connect, self._reactor)
         health.setServiceParent(self)

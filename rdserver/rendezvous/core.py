@@ -16,6 +16,7 @@ from attrs import frozen
 from rdserver.presence.interface import Presence, StreamId
 from rdserver.rendezvous.controlling import Controlling
 from rdserver.rendezvous.effects import Close, Outcome, Stream
+from rdserver.rendezvous.http_proxying import HttpProxying
 from rdserver.rendezvous.id_change import IdChange
 from rdserver.rendezvous.pending import PendingTable
 from rdserver.rendezvous.punch import Punching
@@ -42,6 +43,7 @@ class Decisions:
     nat_test: NatTest
     online: OnlineQuery
     controlling: Controlling
+    http_proxying: HttpProxying
     servers: ServerList
     software: Software
     pending: PendingTable
@@ -120,6 +122,7 @@ def _main_table(decisions: Decisions) -> dict[str, FrameDecision]:
         "register_peer": decisions.registration.heartbeat_on_stream,
         "online_request": decisions.online.request,
         "hc": decisions.controlling.begin,
+        "http_proxy_request": decisions.http_proxying.request,
     }
 
 

@@ -16,6 +16,8 @@ class Event(StrEnum):
     CLONE = "one id, two machines"
     HANDSHAKE_GIVEN_UP = "key exchange given up"
     NOT_DEPLOYED = "not deployed"
+    API_REFUSED = "API request refused"
+    API_FAILED = "API failed"
     ACCESS_REFUSED = "access refused"
     UUID_MISMATCH = "uuid mismatch"
     TOO_FREQUENT = "too frequent"

@@ -139,6 +139,14 @@ class Config:
         unit="seconds",
         ours=True,
     )
+    api_url: str = _of_id_server(
+        kinds.http_url(),
+        "",
+        "The HTTP API server, to which requests of clients are passed on that cannot reach "
+        "it themselves and send them to the ID server",
+        shown_default="none",
+        ours=True,
+    )
     relay_auth: RelayAuth = _of_relay(
         kinds.choice("ticket", "key", "open"),
         Factory(_default_relay_auth, takes_self=True),

@@ -10,11 +10,13 @@ import ipaddress
 import math
 import re
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from attrs import frozen
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?|[0-9]*\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
+_VISIBLE = re.compile(r"[!-~]+")
 _ON = frozenset({"y", "yes", "true", "1", "on"})
 _OFF = frozenset({"n", "no", "false", "0", "off"})
 
@@ -105,6 +107,20 @@ def path() -> Kind:
         return text
 
     return Kind(parse, "a path that is not empty")
+
+
+def http_url() -> Kind:
+    """The address of an HTTP server, perhaps with a path; a slash at the end is dropped."""
+
+    def parse(text: str) -> str:
+        url = urlsplit(text.strip())
+        plain = url.scheme in ("http", "https") and url.hostname and url.port != 0
+        spare = url.query or url.fragment or url.username is not None or "@" in url.netloc
+        if not plain or spare or not _VISIBLE.fullmatch(text.strip()):
+            raise ValueError(text)
+        return text.strip().rstrip("/")
+
+    return Kind(parse, "an address such as http://127.0.0.1:21114")
 
 
 def items() -> Kind:

@@ -9,18 +9,15 @@ moment, and what holds then, stands in ``rendezvous/stream_state.py``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from enum import Enum, auto
 from typing import Protocol
 
-from attrs import evolve, field, frozen
-from twisted.internet.interfaces import IReactorTime
+from attrs import evolve
 from twisted.python.failure import Failure
 
 from rdserver.errors import ProtocolError
-from rdserver.notices import Notices
-from rdserver.presence.interface import StreamId
-from rdserver.rendezvous.effects import Outcome, Stream
+from rdserver.rendezvous.effects import Stream
 from rdserver.rendezvous.events import Event
 from rdserver.rendezvous.stream_state import (
     CLOSING_S,
@@ -29,41 +26,15 @@ from rdserver.rendezvous.stream_state import (
     Happening,
     StreamState,
 )
-from rdserver.transports.kept import Kept
-from rdserver.transports.outlet import Outlet
+from rdserver.transports.door import Company
 from rdserver.wire import pb
 from rdserver.wire.address import Address
-from rdserver.wire.secure import KeyOffer
 
 MAX_FRAMES = 100
 """
 The last that is answered.  No client sends a dozen on one connection (7.16); on one that
 stays it is as many from each heartbeat to the next.
 """
-
-
-@frozen
-class Door:
-    """
-    What stands behind one listening port.
-
-    :ivar decide: takes a message and its stream, returns what to do.
-    :ivar closed: called with each connection's id when it is gone.
-    :ivar max_frame_bytes: longer frames close the connection at their header.
-    :ivar offer: begins a key exchange with a TCP client that says nothing; None: never.
-    :ivar grace_s: for so long it must say nothing.
-    """
-
-    decide: Callable[[pb.RendezvousMessage, Stream], Outcome]
-    closed: Callable[[StreamId], None]
-    max_frame_bytes: int
-    offer: Callable[[], KeyOffer] | None = None
-    grace_s: float = 0.0
-
-    @property
-    def silence_s(self) -> float:
-        """How long nothing is done with a TCP client that has said nothing."""
-        return FRAME_S if self.offer is None else self.grace_s
 
 
 class Line(Protocol):
@@ -87,6 +58,9 @@ class Line(Protocol):
     def go_on(self) -> None:
         """Read on, and give the conversation what was read before."""
 
+    def let_pile_up(self) -> None:
+        """Bear one long answer, the last, which the client does not take at once."""
+
     def hold(self) -> None:
         """Wait for nothing any more; let the system see whether the client is there."""
 
@@ -95,27 +69,6 @@ class _State(Enum):
     OPEN = auto()
     CLOSING = auto()
     GONE = auto()
-
-
-@frozen(kw_only=True)
-class Company:
-    """
-    What all conversations through one port share.
-
-    :ivar now: monotonic clock, in seconds, for a connection's age.
-    :ivar kept: those that stay.
-    """
-
-    door: Door
-    outlet: Outlet
-    clock: IReactorTime
-    now: Callable[[], float]
-    notices: Notices[Event]
-    kept: Kept = field(init=False)
-
-    @kept.default
-    def _kept(self) -> Kept:
-        return Kept(self.clock, self.now)
 
 
 class Conversation:
@@ -142,12 +95,20 @@ class Conversation:
         self._state = _State.OPEN
         self._deciding = False
         self._frames_left = MAX_FRAMES
+        self._closing_s = CLOSING_S
         line.wait(FRAME_S if websocket else company.door.silence_s)
 
     @property
     def is_open(self) -> bool:
         """Whether messages are still taken."""
         return self._state is _State.OPEN
+
+    def may_be_long(self, size: int) -> bool:
+        """Return whether a frame of *size* bytes may come, longer than others may be."""
+        places = self._door.long_frames
+        if places is None or not self._talk.is_secure:
+            return False
+        return places.admit(self._stream.id, self._stream.address.host, size)
 
     @property
     def is_listening(self) -> bool:
@@ -227,7 +188,12 @@ class Conversation:
     def send(self, message: pb.RendezvousMessage) -> None:
         """Send one message."""
         if self._state is _State.OPEN:
-            self._line.write(self._talk.seal(pb.encode(message)))
+            payload = self._talk.seal(pb.encode(message))
+            is_long = len(payload) > self._door.max_frame_bytes
+            if is_long and self._door.long_frames is not None:
+                self._closing_s = FRAME_S
+                self._line.let_pile_up()
+            self._line.write(payload)
 
     def keep(self, happening: Happening) -> None:
         """Live on: no deadline from now on but the one for signs of life."""
@@ -251,7 +217,7 @@ class Conversation:
         if self._state is _State.OPEN:
             self._state = _State.CLOSING
             self._company.kept.stop(self)
-            self._line.wait(CLOSING_S)
+            self._line.wait(self._closing_s)
             self._line.close()
 
     def abort(self) -> None:
@@ -281,6 +247,8 @@ class Conversation:
         self._state = _State.GONE
         self._company.kept.stop(self)
         self._outlet.remove(self._stream.id)
+        if self._door.long_frames is not None:
+            self._door.long_frames.release(self._stream.id)
         if self._talk.is_given_up:
             self._company.notices.count(Event.HANDSHAKE_GIVEN_UP)
         if not self._deciding:  # else what is being decided would be noted after it

@@ -27,7 +27,7 @@ from rdserver.notices import Notices
 from rdserver.rendezvous.effects import Answer, Stream
 from rdserver.rendezvous.events import Event
 from rdserver.transports.admission import Admission
-from rdserver.transports.conversation import Door
+from rdserver.transports.door import Door
 from rdserver.transports.quick_caller import Caller, Handover
 from rdserver.transports.relay_deadlines import Deadlines
 from rdserver.transports.tcp import RendezvousFactory

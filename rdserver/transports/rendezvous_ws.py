@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Iterator
 from functools import partial
 
-from rdserver.transports.conversation import Company, Conversation
+from rdserver.transports.conversation import Conversation
+from rdserver.transports.door import Company
 from rdserver.transports.websocket import GuardedWebSocket
 from rdserver.transports.websocket_environment import Environment
 from rdserver.transports.websocket_factory import GuardedFactory
@@ -93,6 +94,9 @@ class RendezvousWebSocket(GuardedWebSocket):
         self.transport.resumeProducing()
         if self._conversation is not None:
             self._conversation.take(self._messages())
+
+    def let_pile_up(self) -> None:
+        """Nothing long is ever sent by WebSocket."""
 
     def hold(self) -> None:
         self.setTimeout(None)

@@ -18,7 +18,8 @@ from rdserver.notices import Notices
 from rdserver.rendezvous.events import Event
 from rdserver.rendezvous.stream_state import FRAME_S
 from rdserver.transports.admission import Admission
-from rdserver.transports.conversation import Company, Conversation, Door
+from rdserver.transports.conversation import Conversation
+from rdserver.transports.door import Company, Door
 from rdserver.transports.outlet import Outlet
 from rdserver.transports.timed import Timed
 from rdserver.wire.address import Address, source_host
@@ -47,7 +48,7 @@ class RendezvousStream(Protocol, Timed):
         self._address = address
         self._company = company
         self.clock = clock
-        self._decoder = FrameDecoder(company.door.max_frame_bytes)
+        self._decoder = FrameDecoder(company.door.max_frame_bytes, self._may_be_long)
         self._has_spoken = False
 
     def connectionMade(self) -> None:
@@ -79,6 +80,9 @@ class RendezvousStream(Protocol, Timed):
             frames = self._decoder.feed(data)
             if self._conversation.is_listening:
                 self._conversation.take(frames)
+
+    def _may_be_long(self, size: int) -> bool:
+        return self._conversation.may_be_long(size)
 
     def _refuse_foreign(self, what: str) -> None:
         if what:
@@ -114,6 +118,9 @@ class RendezvousStream(Protocol, Timed):
     def go_on(self) -> None:
         self.transport.resumeProducing()
         self._conversation.take(self._decoder.feed(b""))
+
+    def let_pile_up(self) -> None:
+        self.transport.unregisterProducer()
 
     def hold(self) -> None:
         self.setTimeout(None)

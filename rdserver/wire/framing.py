@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 from rdserver.errors import ProtocolError
@@ -60,10 +60,17 @@ class FrameDecoder:
 
     :param max_frame_bytes: refuse any frame announcing a longer payload, as soon
         as its header is read: no peer makes us wait for, or hold, more than this.
+    :param may_exceed: asked, at the header and while the rest comes, whether a frame of
+        so many bytes may be longer all the same.
     """
 
-    def __init__(self, max_frame_bytes: int) -> None:
+    def __init__(
+        self,
+        max_frame_bytes: int,
+        may_exceed: Callable[[int], bool] = lambda _size: False,
+    ) -> None:
         self._max = max_frame_bytes
+        self._may_exceed = may_exceed
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -90,7 +97,7 @@ class FrameDecoder:
             if len(self._buffer) < head:
                 return
             size = int.from_bytes(self._buffer[:head], "little") >> 2
-            if size > self._max:
+            if size > self._max and not self._may_exceed(size):
                 del self._buffer[head:]  # hold no more; the header refuses what follows
                 raise ProtocolError(f"frame of {size} bytes, limit is {self._max}")
             if len(self._buffer) < head + size:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from nacl.signing import VerifyKey
 
 from rdserver.transports.admission import Admission
-from rdserver.transports.conversation import Company, Door
+from rdserver.transports.door import Company, Door
 from rdserver.transports.outlet import Outlet
 from rdserver.transports.rendezvous_ws import rendezvous_websockets
 from rdserver.transports.tcp import RendezvousFactory

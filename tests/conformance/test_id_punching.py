@@ -228,7 +228,7 @@ class IntroductionTests(PunchingTests):
             pb.RendezvousMessage(),
             pb.RendezvousMessage(register_peer=pb.RegisterPeer(id=BOB_ID.encode())),
             pb.RendezvousMessage(punch_hole=pb.PunchHole()),
-            pb.RendezvousMessage(http_proxy_request=pb.HttpProxyRequest()),
+            pb.RendezvousMessage(http_proxy_response=pb.HttpProxyResponse()),
         ):
             stream = self.stream()
             effects = self.effects(self.core.main_frame(message, stream))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, ClassVar
 
 from attrs import evolve, field, mutable
 
 from rdserver.rendezvous.access import AccessRequest, Decision, Door, Verdict
 from rdserver.rendezvous.effects import Answer
+from rdserver.rendezvous.http_proxying import ApiError, ApiResponse
 from rdserver.rendezvous.stream_state import HEARTBEAT_S
+from rdserver.transports import api_client
 from rdserver.wire import pb
 from tests.conformance.doors import Browser, Client, DoorTests
 from tests.rendezvous.fixture import (
@@ -24,6 +26,7 @@ from tests.rendezvous.fixture import (
     kind,
     result_name,
 )
+from tests.rendezvous.test_http_proxying import FakeApi
 
 ID = BOB_ID.encode()
 PUNCH = {"id": ID, "licence_key": KEY.encode()}
@@ -326,3 +329,53 @@ class IdTests(DoorTests):
         self.assertIsNone(self.stored(other.decode()))
         [push] = self.punch(self.stream(), other.decode())
         self.assertFalse(isinstance(push, Answer))
+
+
+class ApiTests(DoorTests):
+    """8.17: requests for the HTTP API."""
+
+    grace_s = 0.15
+    GOOD: ClassVar[dict[str, bytes]] = {"method": b"POST", "path": b"/api/x"}
+
+    def setUp(self) -> None:
+        self.api = FakeApi()
+        self.furnish(api=self.api)
+
+    def answered(self, client: Client, **fields: Any) -> Any:
+        """Return the only answer to a request, behind which the connection is closed."""
+        client.send("http_proxy_request", {**self.GOOD, **fields})
+        for answer in self.api.answers:
+            answer.callback(ApiResponse(418, ((b"A", b"b"),), b"body"))
+        [response] = client.received()
+        self.assertFalse(client.is_open)
+        return response.http_proxy_response
+
+    def test_235_answered(self) -> None:
+        """On an encrypted connection one answer comes, with what the API said."""
+        response = self.answered(self.secured())
+        header = response.headers[0]
+        self.assertEqual(
+            (418, b"body", b"A", b"b", b""),
+            (response.status, response.body, header.name, header.value, response.error),
+        )
+
+    def test_236_api_down(self) -> None:
+        """Without an answer of the API there is an error, within 30 s."""
+        client = self.secured()
+        client.send("http_proxy_request", self.GOOD)
+        self.assertLess(api_client.TOTAL_S, 30)
+        self.clock.advance(api_client.TOTAL_S)
+        self.api.answers[0].errback(ApiError("no answer"))
+        [response] = client.received()
+        self.assertEqual(b"no answer", response.http_proxy_response.error)
+
+    def test_237_elsewhere(self) -> None:
+        """Other paths and absolute URLs are an error; nothing is asked."""
+        for path in (b"/", b"/admin", b"http://192.0.2.1/api/x", b"/api/../x"):
+            self.assertTrue(self.answered(self.secured(), path=path).error)
+        self.assertEqual([], self.api.asked)
+
+    def test_238_plain_text(self) -> None:
+        """In plain text it is an error; nothing is asked."""
+        self.assertTrue(self.answered(self.connect()).error)
+        self.assertEqual([], self.api.asked)

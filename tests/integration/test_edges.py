@@ -23,7 +23,7 @@ from rdserver.rendezvous.routing import Relays
 from rdserver.rendezvous.stream_state import CLOSING_S
 from rdserver.settings.config import Config
 from rdserver.transports.admission import Admission
-from rdserver.transports.conversation import Door
+from rdserver.transports.door import Door
 from rdserver.transports.outlet import Outlet
 from rdserver.transports.relay_health import RelayHealth
 from rdserver.transports.tcp import RendezvousFactory

@@ -143,6 +143,7 @@ class RoomsTests(SynchronousTestCase):
         pair: Any = PAIR,
         lan: Lan | None = None,
         access: AccessPolicy | None = None,
+        api: Any = None,
         **choices: Any,
     ) -> None:
         """Start a server with an empty memory; by default an empty database too."""
@@ -170,6 +171,7 @@ class RoomsTests(SynchronousTestCase):
                 new_guid=lambda: rng.randbytes(16),
             ),
             access=access,
+            api=api,
             perform=self.performed.extend,
         )
         self.core = self.rooms.core

@@ -44,6 +44,7 @@ DOORS = {
         "register_peer",
         "online_request",
         "hc",
+        "http_proxy_request",
     },
     "P-1": {"test_nat_request", "online_request"},
 }

@@ -32,6 +32,10 @@ REFUSED = {
         "x",
         "Invalid port: relay-port must be a whole number from 3 to 65533, not 'x'",
     ),
+    "api-url": (
+        "ftp://x",
+        "api-url must be an address such as http://127.0.0.1:21114, not 'ftp://x'",
+    ),
     "enrolment": ("closed", "enrolment must be open or approve, not 'closed'"),
     "key-exchange-delay": (
         "-1",

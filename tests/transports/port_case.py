@@ -14,7 +14,7 @@ from twisted.internet.epollreactor import EPollReactor
 from rdserver.rendezvous.effects import Answer, Close, Effects, Outcome
 from rdserver.transports import quick_port
 from rdserver.transports.admission import Admission
-from rdserver.transports.conversation import Door
+from rdserver.transports.door import Door
 from rdserver.transports.listeners import Listeners, Wanted
 from rdserver.transports.quick_port import READ_BYTES, QuickPort
 from rdserver.transports.tcp import RendezvousFactory

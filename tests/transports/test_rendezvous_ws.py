@@ -10,14 +10,8 @@ from twisted.python.failure import Failure
 from rdserver.rendezvous.effects import Answer, Effects
 from rdserver.rendezvous.events import Event
 from rdserver.transports.admission import Admission
-from rdserver.transports.conversation import (
-    CLOSING_S,
-    FRAME_S,
-    LIFE_S,
-    MAX_FRAMES,
-    Company,
-    Door,
-)
+from rdserver.transports.conversation import CLOSING_S, FRAME_S, LIFE_S, MAX_FRAMES
+from rdserver.transports.door import Company, Door
 from rdserver.transports.rendezvous_ws import rendezvous_websockets
 from rdserver.transports.websocket_environment import Environment
 from rdserver.wire import pb

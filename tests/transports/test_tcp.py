@@ -12,7 +12,8 @@ from rdserver.rendezvous.effects import Answer, Close, Effects
 from rdserver.rendezvous.events import Event
 from rdserver.rendezvous.stream_state import CLOSING_S, FRAME_S, LIFE_S
 from rdserver.transports.admission import Admission
-from rdserver.transports.conversation import MAX_FRAMES, Door
+from rdserver.transports.conversation import MAX_FRAMES
+from rdserver.transports.door import Door
 from rdserver.transports.tcp import RendezvousFactory
 from rdserver.wire import pb
 from rdserver.wire.address import Address

@@ -1,0 +1,196 @@
+"""
+A client that cannot reach the HTTP API sends its request through the ID server.
+
+What may pass, and what of it; the HTTP itself is somebody else's.
+
+Source: protocol.md section 7.10.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Awaitable, Iterable
+from typing import Protocol
+from urllib.parse import unquote
+
+from attrs import frozen
+
+from rdserver.notices import Notices
+from rdserver.rendezvous.effects import Answer, Close, Effects, Outcome, Stream
+from rdserver.rendezvous.events import Event
+from rdserver.wire import pb
+from rdserver.wire.address import address_bucket
+
+MAX_BODY_BYTES = 1024 * 1024
+MAX_HEADERS, MAX_HEADER_BYTES = 64, 16 * 1024
+MAX_PATH_BYTES = 8192
+MAX_AT_ONCE, MAX_PER_ADDRESS = 64, 4
+
+_METHODS = frozenset({b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"HEAD"})
+_PATH = re.compile(rb"/api/[!-\[\]-~]*")  # visible ASCII, no backslash
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUE = re.compile(rb"[\t -~\x80-\xff]*")
+
+# Ours to say, the connection's own, or what only a proxy may claim.
+_NOT_PASSED = frozenset(
+    {
+        *(b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization"),
+        *(b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"),
+        b"accept-encoding",  # the client wants text
+        *(b"host", b"content-length", b"forwarded", b"x-real-ip", b"expect"),
+        *(b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"),
+    }
+)
+
+_BAD_REQUEST, _FORBIDDEN, _BUSY, _BAD_GATEWAY = 400, 403, 503, 502
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+class ApiError(Exception):
+    """The API gave no answer that can be passed on; ``str(self)`` says why."""
+
+
+@frozen
+class ApiRequest:
+    """
+    A request for the API.
+
+    :ivar path: begins with ``/api/``, with the query.
+    :ivar headers: those that pass, and one that names the client's address.
+    """
+
+    method: bytes
+    path: bytes
+    headers: Headers
+    body: bytes
+
+
+@frozen
+class ApiResponse:
+    """What the API answered."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class Api(Protocol):
+    """The HTTP API, wherever it is."""
+
+    def ask(self, request: ApiRequest) -> Awaitable[ApiResponse]:
+        """Return the answer within 30 s; raises :class:`ApiError` if there is none."""
+
+
+class HttpProxying:
+    """
+    Answers HttpProxyRequest, always with exactly one HttpProxyResponse.
+
+    :param api: None where there is none.
+    """
+
+    def __init__(self, api: Api | None, notices: Notices[Event]) -> None:
+        self._api = api
+        self._notices = notices
+        self._under_way: Counter[str] = Counter()
+
+    def request(self, message: pb.RendezvousMessage, stream: Stream) -> Outcome:
+        """Pass a request on, or tell at once why not."""
+        request = message.http_proxy_request
+        if not stream.is_secure:  # it may carry a token, and its answer anything
+            return self._refuse(stream, _FORBIDDEN, "only after a key exchange")
+        if self._api is None:
+            return self._refuse(stream, _BAD_GATEWAY, "this server has no API")
+        wrong = what_is_wrong(request)
+        if wrong:
+            return self._refuse(stream, _BAD_REQUEST, wrong)
+        bucket = address_bucket(stream.address.host)
+        at_once = self._under_way.total()
+        if at_once >= MAX_AT_ONCE or self._under_way[bucket] >= MAX_PER_ADDRESS:
+            return self._refuse(stream, _BUSY, "too many requests at the same time")
+        return self._ask(self._api, passed(request, stream.address.host), stream, bucket)
+
+    async def _ask(
+        self, api: Api, request: ApiRequest, stream: Stream, bucket: str
+    ) -> Effects:
+        self._under_way[bucket] += 1
+        try:
+            response = await api.ask(request)
+        except ApiError as e:
+            self._notices.warn(
+                Event.API_FAILED, "the API at api-url does not answer: {why}", why=str(e)
+            )
+            return _answer(stream, status=_BAD_GATEWAY, error=str(e).encode())
+        finally:
+            self._under_way[bucket] -= 1
+            if not self._under_way[bucket]:
+                del self._under_way[bucket]
+        headers = [{"name": name, "value": value} for name, value in response.headers]
+        return _answer(stream, status=response.status, headers=headers, body=response.body)
+
+    def _refuse(self, stream: Stream, status: int, why: str) -> Effects:
+        self._notices.count(Event.API_REFUSED)
+        return _answer(stream, status=status, error=why.encode())
+
+
+def what_is_wrong(request: pb.HttpProxyRequest) -> str:
+    """Return why a request is not passed on, empty if it is."""
+    if request.method not in _METHODS:
+        return "this method is not passed on"
+    if not _is_path(request.path):
+        return "only paths under /api/ are passed on"
+    if len(request.body) > MAX_BODY_BYTES:
+        return f"the body has more than {MAX_BODY_BYTES} bytes"
+    sizes = [len(header.name) + len(header.value) for header in request.headers]
+    if len(sizes) > MAX_HEADERS or sum(sizes) > MAX_HEADER_BYTES:
+        return "too many headers"
+    if not all(_is_header(header.name, header.value) for header in request.headers):
+        return "a header is malformed"
+    return ""
+
+
+def passed(request: pb.HttpProxyRequest, host: str) -> ApiRequest:
+    """Return what of a good request is passed on, for a client at *host*."""
+    headers = [(header.name, header.value) for header in request.headers]
+    return ApiRequest(
+        request.method,
+        request.path,
+        (*end_to_end(headers), (b"X-Forwarded-For", host.encode())),
+        request.body,
+    )
+
+
+def end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """Return those headers that are not for one connection alone."""
+    listed = list(headers)
+    named = {
+        name.strip().lower()
+        for key, value in listed
+        if key.lower() == b"connection"
+        for name in value.split(b",")
+    }
+    unwanted = _NOT_PASSED | named
+    return tuple(header for header in listed if header[0].lower() not in unwanted)
+
+
+def _is_path(path: bytes) -> bool:
+    """Return whether a path stays below ``/api/``, however a server may read it."""
+    if len(path) > MAX_PATH_BYTES or not _PATH.fullmatch(path) or b"#" in path:
+        return False
+    plain = path.partition(b"?")[0].decode("ascii")
+    for _ in range(3):  # some decode more than once
+        segments = re.split(r"[/\\]", plain)
+        if ".." in segments or "." in segments or "" in segments[1:-1]:
+            return False
+        plain = unquote(plain, "latin-1")
+    return "\0" not in plain
+
+
+def _is_header(name: bytes, value: bytes) -> bool:
+    return bool(_TOKEN.fullmatch(name) and _VALUE.fullmatch(value))
+
+
+def _answer(stream: Stream, **fields: object) -> Effects:
+    message = pb.RendezvousMessage(http_proxy_response=pb.HttpProxyResponse(**fields))  # type: ignore[arg-type]  # fields of several types
+    return (Answer(stream.id, message), Close(stream.id))
