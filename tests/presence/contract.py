@@ -8,7 +8,7 @@ from attrs import evolve
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from rdserver.presence.interface import Presence
+from rdserver.presence.interface import Presence, StreamRoute
 from rdserver.storage.interface import StoredPeer
 from rdserver.wire.address import Address
 
@@ -17,6 +17,7 @@ _Mixin = SynchronousTestCase if TYPE_CHECKING else object
 ALICE = StoredPeer("123456789", bytes(16), b"machine", bytes(32), "192.0.2.1")
 HOME = Address("192.0.2.1", 5001)
 AWAY = Address("198.51.100.1", 5002)
+LINE = StreamRoute("203.0.113.1", 7)
 
 
 class PresenceContract(_Mixin):
@@ -71,6 +72,61 @@ class PresenceContract(_Mixin):
         self.assertTrue(self.presence.is_online(peer))
         self.clock.advance(0.1)
         self.assertFalse(self.presence.is_online(peer))
+
+    def test_connection(self) -> None:
+        """A device that holds a connection is online until that ends, then at once not."""
+        peer = self.presence.confirm(ALICE, LINE)
+        self.assertEqual((LINE, LINE.host), (peer.route, peer.host))
+        self.assertIs(peer, self.presence.registered_on(LINE.stream))
+        self.clock.advance(100_000)
+        self.sweep()
+        self.assertTrue(self.presence.is_online(peer))
+        self.presence.stream_closed(LINE.stream)
+        self.assertFalse(self.presence.is_online(peer))
+        self.assertIsNone(peer.route)
+        self.assertIsNone(self.presence.registered_on(LINE.stream))
+        self.clock.advance(100_000)
+        self.sweep()
+        self.assertEqual(0, len(self.presence))
+
+    def test_connection_replaced(self) -> None:
+        """The newest way counts; the end of an older connection changes nothing."""
+        peer = self.presence.confirm(ALICE, LINE)
+        newer = evolve(LINE, stream=8, websocket=True)
+        self.presence.refresh(peer, newer)
+        self.presence.stream_closed(LINE.stream)
+        self.assertEqual(newer, peer.route)
+        self.presence.refresh(peer, HOME)
+        self.presence.stream_closed(newer.stream)
+        self.assertEqual((HOME, True), (peer.route, self.presence.is_online(peer)))
+
+    def test_connection_of_another(self) -> None:
+        """A connection is one device's: the one that registered on it last."""
+        first = self.presence.confirm(ALICE, LINE)
+        second = self.presence.confirm(evolve(ALICE, id="987654321"), LINE)
+        self.assertFalse(self.presence.is_online(first))
+        self.assertIs(second, self.presence.registered_on(LINE.stream))
+        self.presence.stream_closed(LINE.stream)
+        self.assertFalse(self.presence.is_online(second))
+
+    def test_connection_and_heartbeat(self) -> None:
+        """While it holds a connection no heartbeat is expected by its bytes."""
+        peer = self.presence.confirm(ALICE, HOME)
+        self.presence.expect(peer, b"beat")
+        self.presence.refresh(peer, LINE)
+        self.assertEqual(0, self.presence.hear([b"beat"], 0))
+
+    def test_dropped(self) -> None:
+        """A device that is dropped is wholly forgotten; its connection is told."""
+        peer = self.presence.confirm(ALICE, HOME)
+        self.presence.expect(peer, b"beat")
+        self.assertIsNone(self.presence.drop(ALICE.id))
+        self.assertEqual(0, self.presence.hear([b"beat"], 0))
+        self.presence.confirm(ALICE, LINE)
+        self.assertEqual(LINE, self.presence.drop(ALICE.id))
+        self.assertIsNone(self.presence.registered_on(LINE.stream))
+        self.assertIsNone(self.presence.drop(ALICE.id))
+        self.assertEqual(0, len(self.presence))
 
     def test_three_tries(self) -> None:
         """Three RegisterPk in quick succession pass, then it takes 7 s of silence."""

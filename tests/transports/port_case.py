@@ -114,10 +114,14 @@ class PortCase(EdgeCase):
         reactor.adoptStreamConnection = count
         return reactor
 
-    def open_port(self, admission: Admission, host: str = "") -> None:
-        """Listen, on all addresses of both families if none is given."""
+    def open_port(self, admission: Admission, host: str = "", **more: Any) -> None:
+        """
+        Listen, on all addresses of both families if none is given.
+
+        :param more: further attributes of what stands behind it.
+        """
         self.admission = admission
-        door = Door(self.core, self.core.closed.append, MAX_FRAME_BYTES)
+        door = Door(self.core, self.core.closed.append, MAX_FRAME_BYTES, **more)
         shared: dict[str, Any] = {"door": door, "admission": admission}
         shared |= {"now": self.clock.seconds, "notices": self.notices}
         factory = RendezvousFactory(outlet=self.outlet, clock=self.reactor, **shared)
@@ -136,11 +140,11 @@ class PortCase(EdgeCase):
 
         self.listeners.open_tcp_by(adopt, self.number)
 
-    def reopen(self, admission: Admission, host: str = "") -> None:
+    def reopen(self, admission: Admission, host: str = "", **more: Any) -> None:
         """Listen on another port, with other limits."""
         self.listeners.close()
         self.reactor.iterate(0)
-        self.open_port(admission, host)
+        self.open_port(admission, host, **more)
 
     def tearDown(self) -> None:
         """Whatever happened, nothing is left once clients and port are gone."""

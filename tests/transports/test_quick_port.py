@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import SkipTest
 
+from nacl.signing import SigningKey
+
 from rdserver.rendezvous.effects import Close, Effects, Outcome
 from rdserver.rendezvous.events import Event
 from rdserver.rendezvous.stream_state import FRAME_S
@@ -25,7 +27,9 @@ from rdserver.transports.quick_port import (
     QuickPort,
 )
 from rdserver.transports.tcp import RendezvousFactory, RendezvousStream
-from rdserver.wire.framing import encode_frame, sole_frame
+from rdserver.wire import pb
+from rdserver.wire.framing import FrameDecoder, encode_frame, sole_frame
+from rdserver.wire.secure import KeyOffer
 from tests.transports.edge import Message, frame
 from tests.transports.port_case import (
     MAX_FRAME_BYTES,
@@ -63,6 +67,49 @@ class PortContract:
             self.reopen(Admission(TOTAL, PER_ADDRESS), host)
             client = self.ended(self.connect(host).say(frame(1)))
             self.assertEqual(client.address, self.streams[-1].address)
+
+    def offer_keys(self, grace_s: float) -> None:
+        """Listen on another port, on which key exchanges are offered."""
+        key = SigningKey(bytes(32))
+        self.reopen(
+            Admission(TOTAL, PER_ADDRESS), offer=lambda: KeyOffer(key), grace_s=grace_s
+        )
+
+    def test_offered(self) -> None:
+        """Who is silent is offered a key exchange after the grace, and served then."""
+        self.offer_keys(0.5)
+        silent, quick = self.connect(), self.connect()
+        self.let_in(2)
+        self.ended(quick.say(frame(3)))
+        self.clock.advance(0.5 - SOON_S)
+        self.reactor.runUntilCurrent()
+        self.assertEqual(b"", silent.received)
+        self.clock.advance(SOON_S)
+        self.turn(lambda: silent.hear() or silent.received)
+        [offer] = FrameDecoder(2**10).feed(silent.received)
+        self.assertEqual("key_exchange", pb.decode(offer).WhichOneof("union"))
+        silent.received = b""
+        self.assertEqual([4], self.ended(silent.say(frame(4))).answers())
+        self.assertEqual([3], quick.answers())
+
+    def test_offered_at_once(self) -> None:
+        """Without a grace the offer comes at once, to whoever has not spoken yet."""
+        self.offer_keys(0.0)
+        silent = self.connect()
+        self.turn(lambda: silent.hear() or silent.received)
+        silent.received = b""
+        self.assertEqual([4], self.ended(silent.say(frame(4))).answers())
+
+    def test_offered_and_given_up(self) -> None:
+        """Who does not answer has the time that a frame has, and is counted."""
+        self.offer_keys(0.5)
+        silent = self.connect()
+        self.let_in(1)
+        self.clock.advance(0.5)
+        self.turn(lambda: silent.hear() or silent.received)
+        self.clock.advance(FRAME_S)
+        self.ended(silent)
+        self.assertEqual({Event.HANDSHAKE_GIVEN_UP: 1}, self.counted())
 
     def test_said_later(self) -> None:
         """It may come any time after the connection."""
