@@ -8,11 +8,19 @@ from attrs import evolve
 
 from rdserver.errors import StorageError
 from rdserver.notices import Notices
-from rdserver.presence.interface import Peer, Presence
+from rdserver.presence.interface import Peer, Presence, StreamRoute
 from rdserver.rendezvous.claim import Claim, claim_in, is_valid, stream_route
 from rdserver.rendezvous.clones import Clones
 from rdserver.rendezvous.directory import Directory
-from rdserver.rendezvous.effects import Answer, Close, Effects, Outcome, Send, Stream
+from rdserver.rendezvous.effects import (
+    Answer,
+    Close,
+    Effects,
+    Outcome,
+    Send,
+    Stream,
+    push,
+)
 from rdserver.rendezvous.enrolment import Enrolment
 from rdserver.rendezvous.events import Event, shown
 from rdserver.rendezvous.journal import AddressChanges
@@ -24,6 +32,9 @@ from rdserver.wire.address import Address, is_loopback
 
 _SETTLED_S = 20.0
 """A device heard of more recently than this does not move to another port unproven."""
+
+_LOWEST_SERIAL = 3
+"""Of a client's server list (protocol.md section 2.3)."""
 
 _RESULT = pb.RegisterPkResponse
 
@@ -219,10 +230,18 @@ class Registration:
         peer = self._presence.get(claim.peer_id)
         replaced = None if peer is None else peer.held
         self._presence.confirm(stored, claim.route)
-        answer = claim.answer(_RESULT.OK, self._keep_alive_s)
+        answer = (*claim.answer(_RESULT.OK, self._keep_alive_s), *self._update_for(claim))
         if replaced is None or replaced == claim.route:
             return answer
         return (*answer, Close(replaced.stream))
+
+    def _update_for(self, claim: Claim) -> Effects:
+        """Return what tells a device on a connection of a newer server list."""
+        # It does not say which list it has, but none has an older one (protocol.md 7.3).
+        update = self._servers.newer_than(_LOWEST_SERIAL)
+        if update is None or not isinstance(claim.route, StreamRoute):
+            return ()
+        return (push(claim.route, pb.RendezvousMessage(configure_update=update)),)
 
     def _mismatch(self, claim: Claim, owner: Peer | None) -> Effects:
         """Refuse a claim; *owner* is another machine that is online with this id."""

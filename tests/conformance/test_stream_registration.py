@@ -139,6 +139,16 @@ class AliveTests(RegisteringTests):
         self.clock.advance(30)
         self.assertEqual([b""], line.frames())
 
+    def test_195_server_list(self) -> None:
+        """A server list that is newer than any client's comes behind the answer."""
+        for serial, expected in ((3, []), (4, [b"new.example"])):
+            self.furnish(serial=serial, rendezvous_servers=("new.example",))
+            line = self.secured(*BOB_TCP)
+            line.send("register_pk", {"id": ID, "uuid": UUID, "pk": PK})
+            _answer, *updates = line.received()
+            servers = [m.configure_update.rendezvous_servers for m in updates]
+            self.assertEqual(expected, [name for names in servers for name in names])
+
     def test_198_not_before(self) -> None:
         """Nobody else is sent heartbeats: clients would take them for an answer."""
         self.bob()
