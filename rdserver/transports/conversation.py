@@ -94,6 +94,7 @@ class Conversation:
         self._is_quiet = True
         self._state = _State.OPEN
         self._deciding = False
+        self._has_left = False
         self._frames_left = MAX_FRAMES
         self._closing_s = CLOSING_S
         line.wait(FRAME_S if websocket else company.door.silence_s)
@@ -170,8 +171,8 @@ class Conversation:
 
     def _go_on(self) -> None:
         self._deciding = False
-        if self._state is _State.GONE:
-            self._door.closed(self._stream.id)
+        if self._state is not _State.OPEN:
+            self._leave()
         self._end_if_old()
         if self._state is _State.OPEN:
             self._line.go_on()
@@ -217,6 +218,7 @@ class Conversation:
         if self._state is _State.OPEN:
             self._state = _State.CLOSING
             self._company.kept.stop(self)
+            self._leave()
             self._line.wait(self._closing_s)
             self._line.close()
 
@@ -225,6 +227,7 @@ class Conversation:
         if self._state is not _State.GONE:
             self._state = _State.CLOSING
             self._company.kept.stop(self)
+            self._leave()
             self._line.cut()
 
     def late(self) -> None:
@@ -251,5 +254,11 @@ class Conversation:
             self._door.long_frames.release(self._stream.id)
         if self._talk.is_given_up:
             self._company.notices.count(Event.HANDSHAKE_GIVEN_UP)
-        if not self._deciding:  # else what is being decided would be noted after it
-            self._door.closed(self._stream.id)
+        self._leave()
+
+    def _leave(self) -> None:
+        """Tell that nobody is reached here, or waits, from now on; once."""
+        if self._has_left or self._deciding:  # else it would come before what is decided
+            return
+        self._has_left = True
+        self._door.closed(self._stream.id)

@@ -112,6 +112,13 @@ class AliveTests(RegisteringTests):
         self.clock.advance(1)
         self.assertEqual((False, False), (self.is_online(), line.is_open))
 
+    def test_200_closing(self) -> None:
+        """A connection that we close reaches nobody any more, however long that takes."""
+        line = self.bob()
+        for _ in range(MAX_FRAMES):
+            line.send_frame(b"")
+        self.assertFalse(self.is_online())
+
     def test_200_closed(self) -> None:
         """When the connection ends the device is offline at once."""
         line = self.bob()
