@@ -20,6 +20,7 @@ from rdserver.front import Front
 from rdserver.id_service import IdServer
 from rdserver.relay.tickets import Tickets
 from rdserver.relay_service import RelayServer
+from rdserver.reloading import Reloadable, Reloading
 from rdserver.settings.config import Config
 from rdserver.settings.options import ProgramOptions
 from rdserver.transports.local import primary_address
@@ -51,7 +52,7 @@ class Server(MultiService):
         self.id_server: IdServer | None = None
         self.relay: RelayServer | None = None
         tickets = Tickets(time.monotonic)
-        front = Front(self._config, reactor)
+        self._front = front = Front(self._config, reactor)
         if self._config.role != "relay":
             self.id_server = IdServer(self._config, reactor, tickets.announce, front)
             self.id_server.setServiceParent(self)
@@ -61,6 +62,15 @@ class Server(MultiService):
             self.relay.setServiceParent(self)
         self._web = WebServer(self._config, reactor, front, self._routes)
         self._web.setServiceParent(self)
+        # Last, for the others read them first.
+        Reloading(reactor, self._reloadable).setServiceParent(self)
+
+    def _reloadable(self) -> dict[str, Reloadable]:
+        """Return what has been read and may be replaced while the server runs."""
+        found: dict[str, Reloadable | None] = {
+            "certificate": self._front.certificate,
+        }
+        return {name: one for name, one in found.items() if one is not None}
 
     def _routes(self) -> dict[str, Any]:
         """Return what there is for WebSocket, by path."""
