@@ -15,6 +15,7 @@ from twisted.application.service import IService, MultiService
 from twisted.logger import ILogObserver, Logger
 
 from rdserver import __version__, log
+from rdserver.access_file import AccessFile
 from rdserver.errors import ConfigError, StorageError
 from rdserver.front import Front
 from rdserver.id_service import IdServer
@@ -39,6 +40,7 @@ class Server(MultiService):
     A start that fails for a reason the operator can mend ends in ``SystemExit`` with
     one sentence, which makes ``twistd`` exit with status 1.
 
+    :ivar access_file: who may reach whom; None without such rules.
     :ivar id_server: None where the role is ``relay``.
     :ivar relay: None where the role is ``id``.
     """
@@ -49,11 +51,15 @@ class Server(MultiService):
         super().__init__()
         self._options = options
         self._config = options.config
+        self.access_file: AccessFile | None = None
         self.id_server: IdServer | None = None
         self.relay: RelayServer | None = None
         tickets = Tickets(time.monotonic)
         self._front = front = Front(self._config, reactor)
         if self._config.role != "relay":
+            if self._config.access_file:
+                self.access_file = AccessFile(self._config.access_file)
+                self.access_file.setServiceParent(self)
             self.id_server = IdServer(self._config, reactor, tickets.announce, front)
             self.id_server.setServiceParent(self)
         if self._config.role != "id":
@@ -69,6 +75,7 @@ class Server(MultiService):
         """Return what has been read and may be replaced while the server runs."""
         found: dict[str, Reloadable | None] = {
             "certificate": self._front.certificate,
+            "access rules": self.access_file,
         }
         return {name: one for name, one in found.items() if one is not None}
 

@@ -1,4 +1,4 @@
-"""Tests for :mod:`rdserver.reloading`."""
+"""Tests for :mod:`rdserver.reloading`, alone and in a whole server."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from typing import Any
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from rdserver.errors import ConfigError
 from rdserver.reloading import LOOK_S, Reloadable, Reloading
+from rdserver.rendezvous.access import AccessRequest, Door
+from rdserver.service import Server
 from tests.fakes import FakeReactor
+from tests.test_service import ServiceCase
 
 
 class Counted:
@@ -105,3 +109,46 @@ class ReloadingTests(SynchronousTestCase):
         [line] = hang_up(self, self.reactor)
         self.assertIn("there is no certificate and no access-file", line)
         self.successResultOf(self.reloading.stopService())
+
+
+class ServerTests(ServiceCase):
+    """The access rules of a whole server."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.rules = self.folder / "access.conf"
+        self.rules.write_text("deny 1*\n")
+
+    def make_with_rules(self, *more: str) -> Server:
+        return self.make("--access-file", str(self.rules), *more)
+
+    def is_refused(self, server: Server, peer_id: str) -> bool:
+        request = AccessRequest(door=Door.PUNCH, host="192.0.2.1", peer_id=peer_id)
+        return bool(server.access_file.decide(request).refusal)
+
+    def test_rules(self) -> None:
+        """They hold from the start, change with the file, and at once on SIGHUP."""
+        server = self.make_with_rules()
+        self.start(server)
+        self.assertTrue(self.is_refused(server, "123456"))
+        self.rules.write_text("deny 2* # changed\n")
+        self.reactor.advance(LOOK_S)
+        self.assertEqual([False, True], [self.is_refused(server, n) for n in ("1", "2")])
+        self.rules.write_text("deny 3* # once more\n")
+        self.assertIn("hold from now on", "".join(hang_up(self, self.reactor)))
+        self.assertEqual([False, True], [self.is_refused(server, n) for n in ("2", "3")])
+        self.stop(server)
+
+    def test_bad_rules(self) -> None:
+        """A file that is no good stops the start with one sentence."""
+        self.rules.write_text("deny\n")
+        sentence = f"access-file: {self.rules}, line 1: nothing stands behind deny"
+        self.assert_refused(ConfigError, sentence, self.make_with_rules())
+
+    def test_relay_alone(self) -> None:
+        """A relay on its own has no use for the file, and does not read it."""
+        self.rules.unlink()
+        server = self.make_with_rules("--role=relay", "--relay-auth=open")
+        self.start(server)
+        self.assertIsNone(server.access_file)
+        self.stop(server)
