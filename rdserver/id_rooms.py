@@ -31,6 +31,7 @@ from rdserver.rendezvous.queries import NatTest, OnlineQuery
 from rdserver.rendezvous.registration import Registration
 from rdserver.rendezvous.relaying import Relaying
 from rdserver.rendezvous.routing import Lan, Relays
+from rdserver.rendezvous.switch_grants import AfterGrants, SwitchGrants
 from rdserver.rendezvous.updates import ServerList, Software
 from rdserver.storage.interface import PeerStore
 
@@ -83,6 +84,7 @@ class IdRooms:
     :ivar core: the doors for messages.
     :ivar commands: the console's commands by name.
     :ivar heartbeats: what needs no door.
+    :ivar grants: invitations to switch sides; they count where there is a policy.
     :ivar relays: for the health check.
     """
 
@@ -104,7 +106,8 @@ class IdRooms:
         self._notices = notices
         self._world = world
         self._api = api
-        self._access = access or AllowAll()
+        self.grants = SwitchGrants(world.now)
+        self._access = AllowAll() if access is None else AfterGrants(access, self.grants)
         self._banned = set(choices.banned)
         self._enrolment = Enrolment(choices.needs_approval, world.now)
         self.presence = MemoryPresence(world.now)
@@ -205,6 +208,7 @@ class IdRooms:
             self._changes,
             self._answers,
             self._enrolment,
+            self.grants,
             self._introductions.pairs,
             self._introductions.pending,
         ):

@@ -25,6 +25,7 @@ from rdserver.id_ports import IdPorts
 from rdserver.id_rooms import Choices, IdRooms, Surroundings
 from rdserver.keys import ServerKey, load_server_key
 from rdserver.notices import Notices
+from rdserver.rendezvous.access import AccessPolicy
 from rdserver.rendezvous.events import Event
 from rdserver.rendezvous.identity import Identity
 from rdserver.rendezvous.routing import Lan
@@ -62,6 +63,7 @@ class IdServer(MultiService):
     :param reactor: the reactor that runs.
     :param announce: told each relay session's uuid before the peers are.
     :param front: what stands before the TCP ports.
+    :param access: who may reach whom; without it everybody may reach every device.
     :ivar websockets: the factory of connections by WebSocket; None before the start.
     """
 
@@ -73,12 +75,14 @@ class IdServer(MultiService):
         reactor: Any,
         announce: Callable[[str], None],
         front: Front | None = None,
+        access: AccessPolicy | None = None,
     ) -> None:
         super().__init__()
         self._front = front or Front(config, reactor)
         self._config = config
         self._reactor = reactor
         self._announce = announce
+        self._access = access
         self._notices = Notices(self._log, Event, time.monotonic)
         self._outlet = Outlet(self._notices)
         nat, main, websocket = config.id_ports
@@ -152,6 +156,7 @@ class IdServer(MultiService):
             announce=self._announce,
             notices=self._notices,
             world=world,
+            access=self._access,
             perform=self._outlet.perform,
             api=ApiClient(self._config.api_url, self._reactor)
             if self._config.api_url

@@ -15,11 +15,13 @@ from twisted.application.service import IService, MultiService
 from twisted.logger import ILogObserver, Logger
 
 from rdserver import __version__, log
+from rdserver.access_file import AccessFile
 from rdserver.errors import ConfigError, StorageError
 from rdserver.front import Front
 from rdserver.id_service import IdServer
 from rdserver.relay.tickets import Tickets
 from rdserver.relay_service import RelayServer
+from rdserver.reloading import Reloadable, Reloading
 from rdserver.settings.config import Config
 from rdserver.settings.options import ProgramOptions
 from rdserver.transports.local import primary_address
@@ -38,6 +40,7 @@ class Server(MultiService):
     A start that fails for a reason the operator can mend ends in ``SystemExit`` with
     one sentence, which makes ``twistd`` exit with status 1.
 
+    :ivar access_file: who may reach whom; None without such rules.
     :ivar id_server: None where the role is ``relay``.
     :ivar relay: None where the role is ``id``.
     """
@@ -48,12 +51,18 @@ class Server(MultiService):
         super().__init__()
         self._options = options
         self._config = options.config
+        self.access_file: AccessFile | None = None
         self.id_server: IdServer | None = None
         self.relay: RelayServer | None = None
         tickets = Tickets(time.monotonic)
-        front = Front(self._config, reactor)
+        self._front = front = Front(self._config, reactor)
         if self._config.role != "relay":
-            self.id_server = IdServer(self._config, reactor, tickets.announce, front)
+            if self._config.access_file:
+                self.access_file = AccessFile(self._config.access_file)
+                self.access_file.setServiceParent(self)
+            self.id_server = IdServer(
+                self._config, reactor, tickets.announce, front, self.access_file
+            )
             self.id_server.setServiceParent(self)
         if self._config.role != "id":
             key = None if self.id_server is None else self._required_key
@@ -61,6 +70,16 @@ class Server(MultiService):
             self.relay.setServiceParent(self)
         self._web = WebServer(self._config, reactor, front, self._routes)
         self._web.setServiceParent(self)
+        # Last, for the others read them first.
+        Reloading(reactor, self._reloadable).setServiceParent(self)
+
+    def _reloadable(self) -> dict[str, Reloadable]:
+        """Return what has been read and may be replaced while the server runs."""
+        found: dict[str, Reloadable | None] = {
+            "certificate": self._front.certificate,
+            "access rules": self.access_file,
+        }
+        return {name: one for name, one in found.items() if one is not None}
 
     def _routes(self) -> dict[str, Any]:
         """Return what there is for WebSocket, by path."""

@@ -1,11 +1,9 @@
-"""The one port for everything over TLS as a service, and the care of the certificate."""
+"""The one port for everything over TLS as a service."""
 
 from __future__ import annotations
 
-import signal
 import socket
 import time
-from types import FrameType
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -16,15 +14,12 @@ from rdserver.errors import ConfigError
 from rdserver.front import Front, Routes
 from rdserver.http.pages import Pages
 from rdserver.settings.config import Config
-from rdserver.sweeper import Sweeper
 from rdserver.transports.http_page import PageFactory
 from rdserver.transports.http_router import HttpRouterFactory
 from rdserver.transports.listeners import Listeners, Wanted
 
 ID_PATH, RELAY_PATH = "/ws/id", "/ws/relay"
 """Where clients look for the two servers behind a name (protocol.md section 1.4)."""
-
-_LOOK_S = 60.0
 
 
 class WebServer(MultiService):
@@ -43,7 +38,6 @@ class WebServer(MultiService):
         self._reactor = reactor
         self._front = front
         self._routes = routes
-        self._previous: Any = None
         self.port = config.unified_port
         wanted = [Wanted(self.port, socket.SOCK_STREAM, "https-port")] if self.port else []
         self._listeners = Listeners(config.bind, wanted, reactor)
@@ -83,11 +77,6 @@ class WebServer(MultiService):
             self._bind()
         if self.port:
             self._open()
-        certificate = self._front.certificate
-        if certificate is not None:
-            look = Sweeper("certificate", certificate.look, _LOOK_S, self._reactor)
-            look.setServiceParent(self)
-        self._listen_to_signal()
         super().startService()
 
     def _open(self) -> None:
@@ -99,26 +88,7 @@ class WebServer(MultiService):
         front = self._front.web(router, admission, only_tls=True)
         self._listeners.open_tcp(self.port, front)
 
-    def _listen_to_signal(self) -> None:
-        try:
-            self._previous = signal.signal(signal.SIGHUP, self._hang_up)
-        except ValueError:  # this is not the main thread, which alone gets signals
-            self._previous = None
-
-    def _hang_up(self, _number: int, _frame: FrameType | None) -> None:
-        self._reactor.callFromThread(self.reload)
-
-    def reload(self) -> None:
-        """Read again what can be read again while the server runs: the certificate."""
-        if self._front.certificate is None:
-            self._log.info("asked to read files again: there is no certificate")
-        else:
-            self._front.certificate.reload()
-
     async def _stop(self) -> None:
-        if self._previous is not None:
-            signal.signal(signal.SIGHUP, self._previous)
-            self._previous = None
         await self._listeners.close()
         if self.running:
             await maybeDeferred(super().stopService)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from unittest import mock
-
-from twisted.logger import capturedLogs, formatEvent
 
 from rdserver.errors import ConfigError
 from rdserver.service import Server
 from rdserver.transports import listeners
 from rdserver.transports.http_router import HttpRouterFactory
+from tests.test_reloading import hang_up
 from tests.test_service import ServiceCase
 from tests.transports.certificates import PairFiles, make_pair
 
@@ -111,26 +110,9 @@ class CertificateTests(TlsCase):
                 make_pair(self.folder, name)
             else:
                 os.unlink(self.pair.key)
-            self.assertIn(line, self.hang_up())
+            self.assertIn(line, "\n".join(hang_up(self, self.reactor)))
         self.stop(server)
         self.assertEqual(self.previous, signal.getsignal(signal.SIGHUP))
-
-    def hang_up(self) -> str:
-        """Send SIGHUP; return what was logged."""
-        calls: list[Callable[[], None]] = []
-        self.patch(self.reactor, "callFromThread", calls.append)
-        with capturedLogs() as events:
-            os.kill(os.getpid(), signal.SIGHUP)
-            for call in calls:
-                call()
-        return "\n".join(str(formatEvent(event)) for event in events)
-
-    def test_signal_without_certificate(self) -> None:
-        """Without a certificate the signal does no harm."""
-        server = self.make()
-        self.start(server)
-        self.assertIn("there is no certificate", self.hang_up())
-        self.stop(server)
 
     def test_renewed(self) -> None:
         """A pair that has changed is taken within a minute, without being told."""

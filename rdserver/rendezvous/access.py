@@ -8,9 +8,9 @@ Source: protocol.md section 7.7.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from enum import Enum
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from attrs import frozen
 
@@ -32,7 +32,8 @@ class AccessRequest:
     What is known when somebody wants something.
 
     :ivar host: the asker's address, normalised.
-    :ivar peer_id: the device that is asked for; empty at :attr:`Door.CONTROL`.
+    :ivar peer_id: the device that is asked for; empty at :attr:`Door.CONTROL`.  Whatever
+        A wrote, so of any length; it is nobody's if no device is registered so.
     :ivar conn_type: what kind of session A wants, a number of ``ConnType``.
     :ivar token: of A's signed-in user; empty if there is none.
     :ivar switch_code: shows that B had invited A to control it; nearly always empty.
@@ -77,6 +78,32 @@ Decision: TypeAlias = Verdict | Coroutine[Any, Any, Verdict]
 
 ALLOWED = Verdict()
 
+NO_USERS = Verdict(refusal="This server knows no users")
+"""At :attr:`Door.CONTROL`, of a policy for which no token can be valid."""
+
+T = TypeVar("T")
+
+
+def once_decided(
+    decision: Decision, go_on: Callable[[Verdict], T | Coroutine[Any, Any, T]]
+) -> T | Coroutine[Any, Any, T]:
+    """
+    Return what *go_on* makes of the verdict: at once, if it is there at once.
+
+    Otherwise a coroutine that waits for the verdict, and for what *go_on* waits for.
+    """
+    if isinstance(decision, Verdict):
+        return go_on(decision)
+    return _once_awaited(decision, go_on)
+
+
+async def _once_awaited(
+    decision: Coroutine[Any, Any, Verdict],
+    go_on: Callable[[Verdict], T | Coroutine[Any, Any, T]],
+) -> T:
+    result = go_on(await decision)
+    return await result if isinstance(result, Coroutine) else result
+
 
 class AccessPolicy(Protocol):
     """
@@ -100,7 +127,4 @@ class AllowAll:
 
     def decide(self, request: AccessRequest) -> Verdict:
         """Allow; but nobody has a token that could be valid."""
-        return _NO_USERS if request.door is Door.CONTROL else ALLOWED
-
-
-_NO_USERS = Verdict(refusal="This server knows no users")
+        return NO_USERS if request.door is Door.CONTROL else ALLOWED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Container, Coroutine
+from collections.abc import Callable, Container
 from typing import TypeAlias
 
 from attrs import frozen
@@ -10,7 +10,13 @@ from attrs import frozen
 from rdserver.errors import StorageError
 from rdserver.notices import Notices
 from rdserver.presence.interface import Peer, Presence
-from rdserver.rendezvous.access import AccessPolicy, AccessRequest, Judged, Verdict
+from rdserver.rendezvous.access import (
+    AccessPolicy,
+    AccessRequest,
+    Judged,
+    Verdict,
+    once_decided,
+)
 from rdserver.rendezvous.directory import Directory
 from rdserver.rendezvous.effects import Answer, Close, Effects, Outcome, Stream
 from rdserver.rendezvous.events import Event, shown
@@ -54,16 +60,10 @@ class Introductions:
 
     def judge(self, request: AccessRequest, then: Ruled) -> Outcome:
         """Go on with what the access policy says, now or when it knows."""
-        decision = self.access.decide(request)
-        if isinstance(decision, Verdict):
-            return then(self._judged(request, decision))
-        return self._judge_later(request, decision, then)
-
-    async def _judge_later(
-        self, request: AccessRequest, decision: Awaitable[Verdict], then: Ruled
-    ) -> Effects:
-        outcome = then(self._judged(request, await decision))
-        return await outcome if isinstance(outcome, Coroutine) else outcome
+        return once_decided(
+            self.access.decide(request),
+            lambda verdict: then(self._judged(request, verdict)),
+        )
 
     def _judged(self, request: AccessRequest, verdict: Verdict) -> Judged:
         if verdict.refusal:

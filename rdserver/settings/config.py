@@ -223,6 +223,14 @@ class Config:
         shown_default="N",
         lenient=True,
     )
+    access_file: str = _of_id_server(
+        kinds.path(),
+        "",
+        "File of rules which devices may be reached from where (docs/access.md), read "
+        "again when it changes",
+        shown_default="none, everybody may reach every device",
+        ours=True,
+    )
     test_hbbs: SelfTest = _of_id_server(
         kinds.self_test(),
         SelfTest(),

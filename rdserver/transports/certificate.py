@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from rdserver.errors import ConfigError
+from rdserver.operator_files import ChangingFiles
 from rdserver.transports.pem import CERT_SETTING, Pair, load_pair
 
 WARN_DAYS = 14
@@ -27,8 +28,6 @@ _CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 _OPTIONS = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE
 
 _ALPN = b"http/1.1"
-
-Stamp = tuple[int, int, int]
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -52,8 +51,12 @@ class Certificate:
         self._cert_path = Path(cert_path)
         self._key_path = Path(key_path or cert_path)
         self._wall = wall
-        self._refused: tuple[object, str] | None = None
-        self._load()
+        self._files = ChangingFiles(
+            (self._cert_path, self._key_path),
+            self._load,
+            "the certificate that was read before stays in use",
+        )
+        self._files.load()
 
     @property
     def days_left(self) -> float:
@@ -66,57 +69,28 @@ class Certificate:
 
     def look(self) -> None:
         """Take a renewed pair, say if it is time to renew; to be called every minute."""
-        self.reload_if_changed()
+        if self._files.reload_if_changed():
+            self._tell()
         self._warn_of_expiry()
-
-    def reload_if_changed(self) -> None:
-        """
-        Read the files again if they are not those in use.
-
-        A pair that is no good, say half written, is tried again each time, and complained
-        about once.
-        """
-        stamps = self._stamps()
-        if stamps != self._used:
-            self._try(stamps)
 
     def reload(self) -> None:
         """Read the files again; where they are no good, say so and keep what is in use."""
-        self._refused = None
-        self._try(self._stamps())
+        if self._files.reload():
+            self._tell()
 
-    def _try(self, stamps: object) -> None:
-        try:
-            self._load()
-        except ConfigError as e:
-            self._complain((stamps, str(e)))
-            return
-        self._refused = None
+    def _tell(self) -> None:
         self._log.info(
             "the certificate in {path} is in use from now on, it is valid until {until}",
             path=str(self._cert_path),
             until=_date(self.not_after),
         )
 
-    def _complain(self, refused: tuple[object, str]) -> None:
-        if refused != self._refused:
-            self._log.error(
-                "{why}; the certificate that was read before stays in use", why=refused[1]
-            )
-        self._refused = refused
-
     def _load(self) -> None:
-        # Before reading, so that a change meanwhile is seen at the next look.
-        stamps = self._stamps()
         pair = load_pair(self._cert_path, self._key_path)
         self._context = _context(pair, self._cert_path)
         self.not_after = _not_after(pair.chain[0])
-        self._used = stamps
         self._warned_on = -1
         self._warn_of_expiry()
-
-    def _stamps(self) -> tuple[Stamp | None, Stamp | None]:
-        return _stamp(self._cert_path), _stamp(self._key_path)
 
     def _warn_of_expiry(self) -> None:
         today = int(self._wall() // DAY_S)
@@ -128,15 +102,6 @@ class Certificate:
         else:
             message = "the certificate in {path} expires on {until}: renew it"
         self._log.warn(message, path=str(self._cert_path), until=_date(self.not_after))
-
-
-def _stamp(path: Path) -> Stamp | None:
-    """Return what differs between two versions of a file; links are followed."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _date(seconds: float) -> str:

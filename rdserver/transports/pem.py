@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import re
-import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from rdserver.errors import ConfigError
+from rdserver.operator_files import read_operator_file
 
 if TYPE_CHECKING:
     # Called otherwise in the oldest version that is served.
@@ -62,21 +61,7 @@ def load_pair(cert_path: Path, key_path: Path) -> Pair:
 
 
 def _read(setting: str, path: Path) -> bytes:
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
-            raise OSError(errno.EINVAL, "it is not a file")
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except PermissionError as e:
-        raise ConfigError(
-            f"{setting}: {path} cannot be read: the user that this server runs as may not"
-            " read it, or not enter its folder"
-        ) from e
-    except OSError as e:
-        raise ConfigError(f"{setting}: {path} cannot be read: {e.strerror or e}") from e
-    if len(data) > MAX_BYTES:
-        raise ConfigError(f"{setting}: {path} is too long to be a PEM file")
-    return data
+    return read_operator_file(setting, path, max_bytes=MAX_BYTES, kind="a PEM file")
 
 
 def _chain(path: Path) -> tuple[x509.Certificate, ...]:

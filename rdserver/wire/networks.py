@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 _REMEMBERED = 4096
-_LONGEST_HOST = 64
+LONGEST_HOST = 64
 """An IPv6 address with the zone of any interface is shorter."""
 
 
@@ -19,7 +19,7 @@ class Networks:
     """
 
     def __init__(self, networks: Iterable[IPv4Network | IPv6Network]) -> None:
-        self._networks = tuple(map(_plain, networks))
+        self._networks = tuple(map(plain_network, networks))
         # To take an address apart costs more than all the rest of an accept.
         self._remembered = lru_cache(maxsize=_REMEMBERED)(self._contains)
 
@@ -31,20 +31,27 @@ class Networks:
         :func:`rdserver.wire.address.source_host`.
         """
         text = str(host)
-        if not self._networks or len(text) > _LONGEST_HOST:
+        if not self._networks or len(text) > LONGEST_HOST:
             return False
         return self._remembered(text)
 
     def _contains(self, host: str) -> bool:
-        try:
-            address = ip_address(host)
-        except ValueError:
+        address = plain_address(host)
+        if address is None:
             return False
-        address = getattr(address, "ipv4_mapped", None) or address
         return any(address in network for network in self._networks)
 
 
-def _plain(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+def plain_address(host: str) -> IPv4Address | IPv6Address | None:
+    """Return the address that *host* means, IPv4 if it is mapped; None for a name."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def plain_network(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
     """Return *network*, as IPv4 if that is what it means: hosts are written so."""
     mapped = getattr(network.network_address, "ipv4_mapped", None)
     if mapped is None or network.prefixlen < 96:

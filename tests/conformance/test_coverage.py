@@ -12,7 +12,7 @@ LAST = 242
 HERE = Path(__file__).parent
 
 NOT_YET: dict[str, str] = {
-    "features of the Pro server": "239-240",
+    "penalties": "240",
 }
 """By what they wait for."""
 

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 from attrs import evolve, field, mutable
 
 from rdserver.rendezvous.access import AccessRequest, Decision, Door, Verdict
-from rdserver.rendezvous.effects import Answer
+from rdserver.rendezvous.effects import Answer, Stream
 from rdserver.rendezvous.http_proxying import ApiError, ApiResponse
 from rdserver.rendezvous.stream_state import HEARTBEAT_S
+from rdserver.rendezvous.switch_grants import ATTEMPT_S, verifier_of
 from rdserver.transports import api_client
 from rdserver.wire import pb
 from tests.conformance.doors import Browser, Client, DoorTests
@@ -75,8 +76,8 @@ def refuse(*doors: Door) -> Callable[[AccessRequest], Verdict]:
     return lambda request: refused if request.door in doors else allowed
 
 
-class PolicyTests(DoorTests):
-    """What comes of a policy's verdicts, at once and later."""
+class UnderPolicy(DoorTests):
+    """Base: a server with a policy."""
 
     grace_s = 0.15
     make_policy: Callable[..., Policy] = Policy
@@ -86,6 +87,10 @@ class PolicyTests(DoorTests):
         self.policy = type(self).make_policy(rule)
         self.furnish(access=self.policy)
         self.register()
+
+
+class PolicyTests(UnderPolicy):
+    """What comes of a policy's verdicts."""
 
     def test_222_punch(self) -> None:
         """A denial at the punch is told in other_failure; B hears nothing."""
@@ -379,3 +384,39 @@ class ApiTests(DoorTests):
         """In plain text it is an error; nothing is asked."""
         self.assertTrue(self.answered(self.connect()).error)
         self.assertEqual([], self.api.asked)
+
+
+class SwitchTests(UnderPolicy):
+    """8.17: B has invited A to be controlled by it in turn."""
+
+    def test_239_switch(self) -> None:
+        """A grant lets one attempt past the policy: punches, and the relay behind them."""
+        self.under(refuse(*Door))
+        code = verifier_of("the uuid's hash, say")  # of the length that codes have
+        self.rooms.grants.grant(BOB_ID, verifier_of(code))
+        fields = {"switch_code": code.encode()}
+        for port in (40000, 40001):  # a client asks on two connections
+            self.assertTrue(self.asked(self.stream(ALICE._replace(port=port)), **fields))
+        effects = self.ask_relay(self.stream(ALICE._replace(port=40002)), **fields)
+        self.assertTrue(self.pushed(effects, "request_relay"))
+        self.assert_denied(self.stream(STRANGER), fields)
+        self.clock.advance(ATTEMPT_S)
+        self.heartbeat()
+        self.assert_denied(self.stream(ALICE._replace(port=40003)), fields)
+
+    def test_239_other_code(self) -> None:
+        """Another code, or none, is denied."""
+        self.under(refuse(*Door))
+        self.rooms.grants.grant(BOB_ID, verifier_of(verifier_of("one")))
+        for code in (verifier_of("another"), ""):
+            self.assert_denied(self.stream(), {"switch_code": code.encode()})
+
+    def assert_denied(self, stream: Stream, fields: dict[str, bytes]) -> None:
+        response = self.refusal(self.punch(stream, **fields), stream)
+        self.assertEqual(b"Ask the helpdesk", response.other_failure)
+
+
+class SlowSwitchTests(SwitchTests):
+    """The same where each verdict must be waited for."""
+
+    make_policy = SlowPolicy

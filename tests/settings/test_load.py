@@ -64,6 +64,7 @@ REFUSED = {
         "-1",
         "relay-waiting-total must be a whole number from 1 to 10000000, not '-1'",
     ),
+    "access-file": ("", "access-file must be a path that is not empty, not ''"),
     "tls-cert": ("", "tls-cert must be a path that is not empty, not ''"),
     "tls-key": ("", "tls-key must be a path that is not empty, not ''"),
     "https-port": (
