@@ -1,0 +1,65 @@
+"""
+The commands of both consoles about keys.  Ours: the original has none of them.
+
+How they arrive is not known here.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from attrs import frozen
+
+from rdserver.admin.console import Command
+from rdserver.key_watch import KeyWatch
+from rdserver.old_keys import Use
+from rdserver.wire.address import address_bucket, v4_normalise
+
+HELP = """\
+old-keys
+key-failures [<ip>|<number>] [-]
+"""
+
+_PAGE = 10
+_LARGEST_INDEX = 10_000_000
+
+
+def key_commands(watch: KeyWatch) -> dict[str, Command]:
+    """Return every command about keys by its name."""
+    console = _KeyConsole(watch)
+    return {"old-keys": console.old_keys, "key-failures": console.key_failures}
+
+
+@frozen
+class _KeyConsole:
+    _watch: KeyWatch
+
+    def old_keys(self, _words: list[str]) -> str:
+        """Print each old key, from how many addresses it came in the last day, and when."""
+        return "".join(map(_use_line, self._watch.use.uses())) or "none\n"
+
+    def key_failures(self, words: list[str]) -> str:
+        """Print who presented wrong keys: all, from a number on, or one; ``-`` forgets."""
+        penalties = self._watch.penalties
+        for _old in penalties.forget_old():
+            pass
+        if words[:1] == ["-"]:
+            penalties.clear()
+            return "all addresses may try again\n"
+        if not words or words[0].isdecimal():
+            start = min(int(words[0]), _LARGEST_INDEX) if words else 0
+            page = islice(penalties.rows(), start, start + _PAGE)
+            lines = (f"{bucket}: {description}\n" for bucket, description in page)
+            return f"{len(penalties)}\n" + "".join(lines)
+        bucket = words[0] if "/" in words[0] else address_bucket(v4_normalise(words[0]))
+        if words[1:2] == ["-"]:
+            penalties.lift(bucket)
+            return f"{bucket} may try again\n"
+        return f"{bucket}: {penalties.describe(bucket) or 'no wrong keys'}\n"
+
+
+def _use_line(use: Use) -> str:
+    last = "not used since the start"
+    if use.idle_s is not None:
+        last = f"last used {use.idle_s:.0f}s ago"
+    return f"{use.name}: {use.addresses} addresses in the last day, {last}\n"
