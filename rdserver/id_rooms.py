@@ -8,9 +8,12 @@ from attrs import frozen
 
 from rdserver.admin.device_commands import device_commands
 from rdserver.admin.id_commands import id_commands
+from rdserver.admin.key_commands import key_commands
+from rdserver.key_watch import KeyWatch
 from rdserver.notices import Notices
 from rdserver.presence.memory import MemoryPresence
 from rdserver.rendezvous.access import AccessPolicy, AllowAll
+from rdserver.rendezvous.admission import Admission
 from rdserver.rendezvous.controlling import Controlling
 from rdserver.rendezvous.core import Decisions, Rendezvous
 from rdserver.rendezvous.devices import Devices
@@ -25,12 +28,14 @@ from rdserver.rendezvous.identity import Identity
 from rdserver.rendezvous.introductions import Introductions
 from rdserver.rendezvous.journal import AddressChanges, PunchLog
 from rdserver.rendezvous.limits import RateLimit, RegistrationLimit
-from rdserver.rendezvous.pending import PairMemory, PendingTable
+from rdserver.rendezvous.pair_memory import PairMemory
+from rdserver.rendezvous.pending import PendingTable
 from rdserver.rendezvous.punch import Punching
 from rdserver.rendezvous.queries import NatTest, OnlineQuery
 from rdserver.rendezvous.registration import Registration
 from rdserver.rendezvous.relaying import Relaying
 from rdserver.rendezvous.routing import Lan, Relays
+from rdserver.rendezvous.slices import in_slices
 from rdserver.rendezvous.switch_grants import AfterGrants, SwitchGrants
 from rdserver.rendezvous.updates import ServerList, Software
 from rdserver.storage.interface import PeerStore
@@ -85,6 +90,7 @@ class IdRooms:
     :ivar commands: the console's commands by name.
     :ivar heartbeats: what needs no door.
     :ivar grants: invitations to switch sides; they count where there is a policy.
+    :ivar keys: wrong and old keys.
     :ivar relays: for the health check.
     """
 
@@ -109,6 +115,7 @@ class IdRooms:
         self.grants = SwitchGrants(world.now)
         self._access = AllowAll() if access is None else AfterGrants(access, self.grants)
         self._banned = set(choices.banned)
+        self.keys = KeyWatch("ID server", identity.old_keys, world.now)
         self._enrolment = Enrolment(choices.needs_approval, world.now)
         self.presence = MemoryPresence(world.now)
         self.relays = Relays(choices.relay_servers, choices.always_use_relay)
@@ -126,15 +133,17 @@ class IdRooms:
             self.presence, self._servers, self._directory, registration.accept
         )
         self.core = Rendezvous(self._decisions(registration, announce))
-        self.commands = id_commands(
-            self.relays, self._limit, self._changes, self._punches
-        ) | device_commands(self._devices(perform))
+        self.commands = {
+            **id_commands(self.relays, self._limit, self._changes, self._punches),
+            **device_commands(self._devices(perform)),
+            **key_commands(self.keys),
+        }
 
     def _introduce(self, identity: Identity) -> Introductions:
         return Introductions(
             presence=self.presence,
             directory=self._directory,
-            identity=identity,
+            admission=Admission(identity, self.keys, self._notices),
             pending=PendingTable(self._world.now, self._world.random32),
             pairs=PairMemory(self._world.now),
             relays=self.relays,
@@ -214,3 +223,4 @@ class IdRooms:
         ):
             yield from table.sweep()
             yield
+        yield from in_slices(self.keys.forget_old())

@@ -15,6 +15,7 @@ from attrs import frozen
 
 from rdserver.admin.console import Command
 from rdserver.admin.device_commands import HELP as DEVICES_HELP
+from rdserver.admin.key_commands import HELP as KEYS_HELP
 from rdserver.rendezvous.journal import AddressChanges, PunchLog
 from rdserver.rendezvous.limits import RegistrationLimit
 from rdserver.rendezvous.routing import Relays
@@ -42,7 +43,7 @@ def id_commands(
     console = _IdConsole(relays, limit, changes, punches)
     named: dict[tuple[str, ...], Command] = {
         ("h",): lambda _: _HELP,
-        ("help",): lambda _: _HELP + DEVICES_HELP,
+        ("help",): lambda _: _HELP + DEVICES_HELP + KEYS_HELP,
         ("rs", "relay-servers"): console.relay_servers,
         ("rg", "reload-geo"): lambda _: "",
         ("ib", "ip-blocker"): console.ip_blocker,

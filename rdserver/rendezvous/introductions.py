@@ -17,11 +17,13 @@ from rdserver.rendezvous.access import (
     Verdict,
     once_decided,
 )
+from rdserver.rendezvous.admission import Admission
 from rdserver.rendezvous.directory import Directory
 from rdserver.rendezvous.effects import Answer, Close, Effects, Outcome, Stream
 from rdserver.rendezvous.events import Event, shown
-from rdserver.rendezvous.identity import Identity
-from rdserver.rendezvous.pending import PairMemory, Pending, PendingTable
+from rdserver.rendezvous.identity import Credential
+from rdserver.rendezvous.pair_memory import PairMemory
+from rdserver.rendezvous.pending import Pending, PendingTable
 from rdserver.rendezvous.routing import Lan, Relays
 from rdserver.wire import pb
 
@@ -41,6 +43,7 @@ class Introductions:
     """
     The tables that punching and relaying share.
 
+    :ivar admission: asks for a key, before anything else is done.
     :ivar access: is asked before A hears anything of a device, even that it is there.
     :ivar banned: ids that nobody is introduced to.
     :ivar random32: returns 32 unpredictable bits.
@@ -48,7 +51,7 @@ class Introductions:
 
     presence: Presence
     directory: Directory
-    identity: Identity
+    admission: Admission
     pending: PendingTable
     pairs: PairMemory
     relays: Relays
@@ -95,9 +98,14 @@ class Introductions:
             return failed
         return then(peer)
 
-    def proof(self, peer_id: str, version: bytes) -> bytes:
-        """Return the signed ``IdPk`` of B; only for an A that waits for it."""
-        return self.identity.prove(self.presence.get(peer_id), version)
+    def credential(self, host: str, peer_id: str) -> Credential:
+        """Return what *host* has shown when it asked for the device, if it had to."""
+        shown_key = self.pairs.credential(host, peer_id)
+        return shown_key or self.admission.identity.current
+
+    def proof(self, pending: Pending, version: bytes) -> bytes:
+        """Return the signed ``IdPk`` of B for an A that waits for it."""
+        return pending.credential.prove(self.presence.get(pending.peer_id), version)
 
     def answer(
         self, pending: Pending, message: pb.RendezvousMessage, relay: str

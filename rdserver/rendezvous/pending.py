@@ -10,13 +10,13 @@ Source: protocol.md section 3.18 nos. 2 and 3, 7.16.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from enum import Enum, auto
 
 from rdserver.presence.interface import Peer, StreamId
 from rdserver.rendezvous.access import Judged
 from rdserver.rendezvous.effects import Stream
+from rdserver.rendezvous.identity import Credential
 from rdserver.rendezvous.slices import in_slices
 from rdserver.wire.address import (
     Address,
@@ -66,10 +66,12 @@ class Pending:
     :ivar peer_host: where B was registered when it was asked.
     :ivar uuid: the session A chose; empty until B chooses one.
     :ivar judged: what the access policy was asked, and said.
+    :ivar credential: which key A has, and so which must sign what A is told of B.
     """
 
     __slots__ = (
         "address",
+        "credential",
         "disguise",
         "forwarded_s",
         "judged",
@@ -82,6 +84,7 @@ class Pending:
     )
 
     judged: Judged
+    credential: Credential
 
     def __init__(
         self, stream: Stream, peer_id: str, kind: Kind, pace: _Pace, disguise: bytes
@@ -112,7 +115,12 @@ class PendingTable:
         self._by_address: dict[Address, dict[StreamId, Pending]] = {}
 
     def open(
-        self, stream: Stream, peer: Peer, kind: Kind, judged: Judged
+        self,
+        stream: Stream,
+        peer: Peer,
+        kind: Kind,
+        judged: Judged,
+        credential: Credential,
     ) -> Pending | None:
         """
         Let *stream* wait for *peer*; the same request again keeps its cookie.
@@ -129,6 +137,7 @@ class PendingTable:
         pending.forwarded_s = self._now()
         pending.peer_host = "" if peer.route is None else peer.host
         pending.judged = judged
+        pending.credential = credential
         return pending
 
     def holds(self, pending: Pending) -> bool:
@@ -201,73 +210,3 @@ class PendingTable:
 
     def __len__(self) -> int:
         return len(self._by_stream)
-
-
-class PairMemory:
-    """
-    Which addresses asked for which device lately, and what relays they were told.
-
-    A's relay request comes on a new connection without a key; this is what makes
-    it more than a stranger's.
-
-    :param now: monotonic clock, in seconds.
-    :param max_pairs: beyond, the oldest are forgotten.
-
-    Source: protocol.md section 3.18 no. 4.
-    """
-
-    TTL_S = 120.0
-    _MAX_RELAYS = 8
-    _MAX_RELAY_CHARS = 260  # a host name of 253, a port
-
-    def __init__(self, now: Callable[[], float], max_pairs: int = 100_000) -> None:
-        self._now = now
-        self._max = max_pairs
-        self._pairs: OrderedDict[tuple[str, str], tuple[float, tuple[str, ...]]] = (
-            OrderedDict()
-        )
-
-    def asked(self, host: str, peer_id: str) -> None:
-        """Note that *host* asked for the device and presented the right key."""
-        self._put(host, peer_id, self.relays(host, peer_id))
-
-    def told(self, host: str, peer_id: str, relay_server: str) -> None:
-        """Note that *host* was told to meet the device at *relay_server*."""
-        relays = self.relays(host, peer_id)
-        fits = 0 < len(relay_server) <= self._MAX_RELAY_CHARS
-        if fits and relay_server not in relays:
-            relays = (*relays, relay_server)[-self._MAX_RELAYS :]
-        self._put(host, peer_id, relays)
-
-    def has_asked(self, host: str, peer_id: str) -> bool:
-        """Return whether *host* asked for the device in the last two minutes."""
-        pair = self._pairs.get((address_bucket(host), peer_id))
-        return pair is not None and self._now() - pair[0] < self.TTL_S
-
-    def relays(self, host: str, peer_id: str) -> tuple[str, ...]:
-        """Return the relays that *host* was told for the device, if that is recent."""
-        if not self.has_asked(host, peer_id):
-            return ()
-        return self._pairs[address_bucket(host), peer_id][1]
-
-    def sweep(self) -> Iterator[None]:
-        """Forget pairs that are too old, a slice with each step."""
-        return in_slices(self._forget_old())
-
-    def _forget_old(self) -> Iterator[tuple[str, str]]:
-        while self._pairs:
-            pair, (since, _relays) = next(iter(self._pairs.items()))
-            if self._now() - since < self.TTL_S:
-                return
-            del self._pairs[pair]
-            yield pair
-
-    def _put(self, host: str, peer_id: str, relays: tuple[str, ...]) -> None:
-        pair = address_bucket(host), peer_id
-        self._pairs[pair] = (self._now(), relays)
-        self._pairs.move_to_end(pair)
-        if len(self._pairs) > self._max:
-            self._pairs.popitem(last=False)
-
-    def __len__(self) -> int:
-        return len(self._pairs)

@@ -11,7 +11,8 @@ from functools import partial
 from rdserver.presence.interface import Peer, Route, StreamRoute
 from rdserver.rendezvous.access import AccessRequest, Door, Judged
 from rdserver.rendezvous.effects import Answer, Close, Effects, Outcome, Stream, push
-from rdserver.rendezvous.events import Event, shown
+from rdserver.rendezvous.events import Event
+from rdserver.rendezvous.identity import Credential
 from rdserver.rendezvous.introductions import BANNED_TEXT, Introductions, permit
 from rdserver.rendezvous.journal import PunchLog
 from rdserver.rendezvous.pending import Kind, Pending
@@ -34,8 +35,9 @@ class Punching:
     def request(self, message: pb.RendezvousMessage, stream: Stream) -> Outcome:
         """Pass A's request on to B; A hears nothing yet, unless it cannot be."""
         request = message.punch_hole_request
-        if not self._with.identity.accepts(request.licence_key):
-            return self._wrong_key(request, stream)
+        credential = self._with.admission.admit(request, stream.address)
+        if isinstance(credential, pb.PunchHoleResponse):
+            return _refuse(stream, credential)
         asked = AccessRequest(
             door=Door.PUNCH,
             host=stream.address.host,
@@ -44,14 +46,19 @@ class Punching:
             token=pb.text(request.token),
             switch_code=pb.text(request.switch_code),
         )
-        return self._with.judge(asked, partial(self._judged, request, stream))
+        then = partial(self._judged, request, stream, credential)
+        return self._with.judge(asked, then)
 
     def _judged(
-        self, request: pb.PunchHoleRequest, stream: Stream, judged: Judged
+        self,
+        request: pb.PunchHoleRequest,
+        stream: Stream,
+        credential: Credential,
+        judged: Judged,
     ) -> Outcome:
         if judged.verdict.refusal:
             return _refuse(stream, _FAILURE(other_failure=judged.verdict.refusal.encode()))
-        then = partial(self._ask, request, stream, judged)
+        then = partial(self._ask, request, stream, credential, judged)
         failed = _refuse(stream, _FAILURE(other_failure=STORAGE_TEXT.encode()))
         return self._with.seek(judged.asked.peer_id, judged.asked.host, then, failed)
 
@@ -59,6 +66,7 @@ class Punching:
         self,
         request: pb.PunchHoleRequest,
         stream: Stream,
+        credential: Credential,
         judged: Judged,
         peer: Peer | None,
     ) -> Effects:
@@ -69,8 +77,8 @@ class Punching:
         route = peer.route
         if route is None or not self._with.presence.is_online(peer):
             return _refuse(stream, _FAILURE(failure=_FAILURE.OFFLINE))
-        self._with.pairs.asked(stream.address.host, peer.id)
-        pending = self._with.pending.open(stream, peer, Kind.PUNCH, judged)
+        self._with.pairs.asked(stream.address.host, peer.id, credential)
+        pending = self._with.pending.open(stream, peer, Kind.PUNCH, judged, credential)
         if pending is None:
             return ()
         self._log.record(stream.address.host, route.host, peer.id)
@@ -136,7 +144,7 @@ class Punching:
     ) -> pb.PunchHoleResponse:
         response = pb.PunchHoleResponse(
             socket_addr=encode_address(origin, self._with.random32()),
-            pk=self._with.proof(pending.peer_id, sent.version),
+            pk=self._with.proof(pending, sent.version),
             relay_server=sent.relay_server,
             upnp_port=sent.upnp_port,
             socket_addr_v6=global_ipv6(sent.socket_addr_v6),
@@ -154,7 +162,7 @@ class Punching:
             return self._with.nobody_waits(sender)
         response = pb.PunchHoleResponse(
             socket_addr=local.local_addr,
-            pk=self._with.proof(pending.peer_id, local.version),
+            pk=self._with.proof(pending, local.version),
             relay_server=local.relay_server,
             is_local=True,
             socket_addr_v6=global_ipv6(local.socket_addr_v6),
@@ -165,16 +173,6 @@ class Punching:
         response.feedback = pending.judged.verdict.feedback
         message = pb.RendezvousMessage(punch_hole_response=response)
         return self._with.answer(pending, message, pb.text(response.relay_server))
-
-    def _wrong_key(self, request: pb.PunchHoleRequest, stream: Stream) -> Effects:
-        # These words are what fail2ban and crowdsec look for (protocol.md 3.16).
-        self._with.notices.warn(
-            Event.BAD_KEY,
-            "Authentication failed from {remote} for peer {peer_id} - invalid key",
-            remote=str(stream.address),
-            peer_id=shown(pb.text(request.id)),
-        )
-        return _refuse(stream, _FAILURE(failure=_FAILURE.LICENSE_MISMATCH))
 
 
 def _share_address(a: Address, route: Route) -> bool:

@@ -53,7 +53,7 @@ class Relaying:
         request = message.request_relay
         peer_id, host = pb.text(request.id), stream.address.host
         pairs = self._with.pairs
-        if self._with.identity.checks_keys and not pairs.has_asked(host, peer_id):
+        if self._with.admission.identity.checks_keys and not pairs.has_asked(host, peer_id):
             return self._refuse(stream, UNASKED_TEXT)
         if not 0 < len(request.uuid) <= _MAX_UUID_BYTES:
             return self._refuse(stream, BAD_SESSION_TEXT)
@@ -101,7 +101,8 @@ class Relaying:
         route = peer.route
         if route is None or not self._with.presence.is_online(peer):
             return self._refuse(stream, OFFLINE_TEXT)
-        pending = self._with.pending.open(stream, peer, Kind.RELAY, judged)
+        credential = self._with.credential(stream.address.host, peer.id)
+        pending = self._with.pending.open(stream, peer, Kind.RELAY, judged, credential)
         if pending is None:
             return ()
         pending.uuid = pb.text(request.uuid)
@@ -159,7 +160,7 @@ class Relaying:
             upnp_port=response.upnp_port,
         )
         if response.id:
-            answer.pk = self._with.proof(pending.peer_id, response.version)
+            answer.pk = self._with.proof(pending, response.version)
         return answer
 
     def _relay_for(self, pending: Pending, relay_server: str) -> str:

@@ -33,7 +33,7 @@ from rdserver.rendezvous.effects import (
     Stream,
 )
 from rdserver.rendezvous.events import Event
-from rdserver.rendezvous.identity import Identity
+from rdserver.rendezvous.identity import Credential, Identity
 from rdserver.rendezvous.routing import Lan
 from rdserver.storage.interface import StoredPeer
 from rdserver.storage.memory import MemoryPeerStore
@@ -60,6 +60,9 @@ STRANGER = Address("192.0.2.66", 6666)
 
 JUDGED = Judged(AccessRequest(door=Door.PUNCH, host=ALICE.host), ALLOWED)
 """What everybody is told where there is no access policy."""
+
+SHOWN = Credential(PAIR)
+"""What a client has shown that has the key."""
 
 BOB_ID = "123456789"
 UUID = b"uuid-0001"
@@ -141,6 +144,7 @@ class RoomsTests(SynchronousTestCase):
         store: FakeStore | None = None,
         required_key: str = KEY,
         pair: Any = PAIR,
+        old_pairs: tuple[KeyPair, ...] = (),
         lan: Lan | None = None,
         access: AccessPolicy | None = None,
         api: Any = None,
@@ -160,7 +164,7 @@ class RoomsTests(SynchronousTestCase):
         self._stream_ids = count(1)
         self.rooms = IdRooms(
             choices=Choices(lan=lan or Lan(None, ""), **choices),
-            identity=Identity(required_key, pair),
+            identity=Identity(required_key, pair, old_pairs),
             store=self.store,
             announce=self.announced.append,
             notices=self.notices,
@@ -344,9 +348,9 @@ def result_name(effects: list[Effect]) -> str | None:
     return pb.RegisterPkResponse.Result.Name(number)
 
 
-def proven(signed: bytes) -> tuple[str, bytes]:
-    """Return id and key of a device from what the server's key signed."""
-    proof = pb.IdPk.FromString(VerifyKey(PAIR.public).verify(signed))
+def proven(signed: bytes, pair: KeyPair = PAIR) -> tuple[str, bytes]:
+    """Return id and key of a device from what the server's key, or an old one, signed."""
+    proof = pb.IdPk.FromString(VerifyKey(pair.public).verify(signed))
     return proof.id.decode(), proof.pk
 
 

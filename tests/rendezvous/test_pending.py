@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from rdserver.presence.interface import Peer
 from rdserver.presence.memory import MemoryPresence
 from rdserver.rendezvous.effects import Stream
-from rdserver.rendezvous.pending import Kind, PairMemory, Pending, PendingTable
+from rdserver.rendezvous.pending import Kind, Pending, PendingTable
 from rdserver.rendezvous.slices import at_once
 from rdserver.storage.interface import StoredPeer
 from rdserver.wire.address import Address, decode_address, encode_address
@@ -21,6 +21,7 @@ from tests.rendezvous.fixture import (
     BOB_TCP,
     JUDGED,
     PK,
+    SHOWN,
     STRANGER,
     UUID,
 )
@@ -42,7 +43,7 @@ class PendingCase(SynchronousTestCase):
     def open(
         self, stream: Stream, peer_id: str = BOB_ID, kind: Kind = Kind.PUNCH
     ) -> Pending | None:
-        return self.table.open(stream, self.peer(peer_id), kind, JUDGED)
+        return self.table.open(stream, self.peer(peer_id), kind, JUDGED, SHOWN)
 
     def assert_empty(self) -> None:
         self.assertEqual(0, len(self.table))
@@ -136,7 +137,7 @@ class SenderTests(PendingCase):
     ) -> tuple[bool, bool]:
         """Return whether B's answer is believed with A's disguise echoed, re-encoded."""
         stream = Stream(1, alice)
-        pending = self.table.open(stream, self.peer(route=bob), Kind.PUNCH, JUDGED)
+        pending = self.table.open(stream, self.peer(route=bob), Kind.PUNCH, JUDGED, SHOWN)
         assert pending
         self.clock.advance(after_s)
         again = encode_address(alice, 99)
@@ -216,67 +217,3 @@ class PaceTests(PendingCase):
         for n in range(2):
             stream = Stream(n, ALICE._replace(port=40000 + n))
             self.assertTrue(all(self.open(stream) for _ in range(3)))
-
-
-class PairMemoryTests(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.clock = Clock()
-        self.pairs = PairMemory(self.clock.seconds, max_pairs=3)
-
-    def test_two_minutes(self) -> None:
-        """A pair is known for two minutes from the last time it was asked or told."""
-        self.pairs.asked("192.0.2.1", BOB_ID)
-        self.clock.advance(119)
-        self.pairs.told("192.0.2.1", BOB_ID, "r1")
-        self.clock.advance(119.9)
-        self.assertTrue(self.pairs.has_asked("192.0.2.1", BOB_ID))
-        self.assertEqual(("r1",), self.pairs.relays("192.0.2.1", BOB_ID))
-        self.clock.advance(0.1)
-        self.assertFalse(self.pairs.has_asked("192.0.2.1", BOB_ID))
-        self.assertEqual((), self.pairs.relays("192.0.2.1", BOB_ID))
-
-    def test_who(self) -> None:
-        """Another device or address is another pair; of IPv6 a /64 is one address."""
-        self.pairs.asked("2001:db8::1", BOB_ID)
-        self.assertTrue(self.pairs.has_asked("2001:db8::2", BOB_ID))
-        self.assertFalse(self.pairs.has_asked("2001:db8:0:1::1", BOB_ID))
-        self.assertFalse(self.pairs.has_asked("2001:db8::1", OTHER_ID))
-
-    def test_asked_again(self) -> None:
-        """Asking again keeps the relays; an old pair's relays are not revived."""
-        self.pairs.told("192.0.2.1", BOB_ID, "r1")
-        self.pairs.asked("192.0.2.1", BOB_ID)
-        self.assertEqual(("r1",), self.pairs.relays("192.0.2.1", BOB_ID))
-        self.clock.advance(120)
-        self.pairs.asked("192.0.2.1", BOB_ID)
-        self.assertEqual((), self.pairs.relays("192.0.2.1", BOB_ID))
-
-    def test_relays_are_bounded(self) -> None:
-        """The last eight names are kept, each once, none empty or longer than 260."""
-        names = ("r0", "r0", *(f"r{n}" for n in range(1, 9)), "x" * 260)
-        for name in (*names, "", "x" * 261):
-            self.pairs.told("192.0.2.1", BOB_ID, name)
-        expected = (*(f"r{n}" for n in range(2, 9)), "x" * 260)
-        self.assertEqual(expected, self.pairs.relays("192.0.2.1", BOB_ID))
-
-    def test_pairs_are_bounded(self) -> None:
-        """At the bound all are kept; beyond, the one used longest ago is forgotten."""
-        for n in range(3):
-            self.pairs.asked(f"192.0.2.{n}", BOB_ID)
-        self.pairs.asked("192.0.2.0", BOB_ID)
-        self.pairs.asked("192.0.2.3", BOB_ID)
-        known = [self.pairs.has_asked(f"192.0.2.{n}", BOB_ID) for n in range(4)]
-        self.assertEqual([True, False, True, True], known)
-        self.assertEqual(3, len(self.pairs))
-
-    def test_sweep(self) -> None:
-        """Pairs that are too old are forgotten, no others."""
-        self.pairs.asked("192.0.2.1", BOB_ID)
-        self.clock.advance(60)
-        self.pairs.asked("192.0.2.2", BOB_ID)
-        self.clock.advance(60)
-        at_once(self.pairs.sweep())
-        self.assertEqual(1, len(self.pairs))
-        self.clock.advance(60)
-        at_once(self.pairs.sweep())
-        self.assertEqual(0, len(self.pairs))

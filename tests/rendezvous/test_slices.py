@@ -12,10 +12,11 @@ from rdserver.presence.memory import MemoryPresence
 from rdserver.rendezvous.effects import Stream
 from rdserver.rendezvous.journal import AddressChanges
 from rdserver.rendezvous.limits import RateLimit, RegistrationLimit
-from rdserver.rendezvous.pending import Kind, PairMemory, PendingTable
+from rdserver.rendezvous.pair_memory import PairMemory
+from rdserver.rendezvous.pending import Kind, PendingTable
 from rdserver.rendezvous.slices import SLICE, at_once, in_slices
 from rdserver.storage.interface import StoredPeer
-from tests.rendezvous.fixture import ALICE, BOB, BOB_ID, JUDGED, PK, UUID
+from tests.rendezvous.fixture import ALICE, BOB, BOB_ID, JUDGED, PK, SHOWN, UUID
 
 MANY = 2 * SLICE + 1
 TOO_OLD_S = 100_000.0
@@ -89,7 +90,7 @@ class TablesTests(SynchronousTestCase):
     def test_pairs(self) -> None:
         """Of who asked for whom."""
         pairs = PairMemory(self.clock.seconds)
-        self.assert_swept_in_slices(pairs, lambda n: pairs.asked(f"host-{n}", "id"))
+        self.assert_swept_in_slices(pairs, lambda n: pairs.asked(f"host-{n}", "id", SHOWN))
 
     def test_pending(self) -> None:
         """Of who waits for an answer."""
@@ -98,5 +99,5 @@ class TablesTests(SynchronousTestCase):
         row = StoredPeer(BOB_ID, bytes(16), UUID, PK, BOB.host)
         peer = MemoryPresence(now).confirm(row, BOB)
         self.assert_swept_in_slices(
-            table, lambda n: table.open(Stream(n, ALICE), peer, Kind.PUNCH, JUDGED)
+            table, lambda n: table.open(Stream(n, ALICE), peer, Kind.PUNCH, JUDGED, SHOWN)
         )
