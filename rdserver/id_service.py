@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import HostnameEndpoint
@@ -23,8 +24,10 @@ from rdserver.admin.unix import UnixPort
 from rdserver.front import Front
 from rdserver.id_ports import IdPorts
 from rdserver.id_rooms import Choices, IdRooms, Surroundings
+from rdserver.key_watch import REPORT_S
 from rdserver.keys import ServerKey, load_server_key
 from rdserver.notices import Notices
+from rdserver.old_key_file import load_old_keys
 from rdserver.rendezvous.access import AccessPolicy
 from rdserver.rendezvous.events import Event
 from rdserver.rendezvous.identity import Identity
@@ -114,9 +117,9 @@ class IdServer(MultiService):
 
     def startService(self) -> None:
         """
-        Load the key, open the database, then answer.
+        Load the keys, open the database, then answer.
 
-        :raises ConfigError: the key cannot be loaded or made, another server uses the
+        :raises ConfigError: a key cannot be loaded or made, another server uses the
             data folder, or udp-path asks for what this system does not have.
         :raises StorageError: the database cannot be used.
         """
@@ -124,11 +127,15 @@ class IdServer(MultiService):
         self._listeners.bind_all()
         self._takes_batches = takes_batches(self._config.udp_path)
         self._console_port.listen()  # first, for it tells whether the folder is taken
-        self.key = load_server_key(self._config.key, Path(self._config.data_dir))
+        self.key = self._load_key()
         self._store = self._open_store()
         rooms = self._furnish(self.key, self._store)
         self._open_ports(rooms)
         super().startService()
+
+    def _load_key(self) -> ServerKey:
+        key = load_server_key(self._config.key, Path(self._config.data_dir))
+        return evolve(key, old=load_old_keys(self._config.old_keys, key.public_text))
 
     def _open_store(self) -> StoreThread:
         path = database_path(self._config.db_url, self._config.data_dir)
@@ -151,7 +158,7 @@ class IdServer(MultiService):
         )
         rooms = IdRooms(
             choices=_choices(self._config, self._banned),
-            identity=Identity(key.required, key.pair),
+            identity=Identity(key.required, key.pair, key.old),
             store=store,
             announce=self._announce,
             notices=self._notices,
@@ -165,6 +172,8 @@ class IdServer(MultiService):
         health = RelayHealth(rooms.relays, self._connect, self._reactor)
         health.setServiceParent(self)
         Sweeper("sweep", rooms.sweep, _SWEEP_S, self._reactor).setServiceParent(self)
+        report = rooms.keys.report
+        Sweeper("old key report", report, REPORT_S, self._reactor).setServiceParent(self)
         if self._config.test_hbbs.enabled:
             target = self._config.test_hbbs.target or self._own_address()
             SelfTest(target, self._reactor, time.monotonic).setServiceParent(self)

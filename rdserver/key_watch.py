@@ -17,6 +17,9 @@ from rdserver.old_keys import OldKeyUse, key_name
 from rdserver.penalty import WRONG_KEYS, KeyPenalties
 from rdserver.wire.address import address_bucket
 
+REPORT_S = 3600.0
+"""How often it is logged who still has old keys."""
+
 
 class KeyEvent(StrEnum):
     """Counter label and log field alike."""
@@ -83,7 +86,7 @@ class KeyWatch:
             self.notices.count(KeyEvent.OLD_KEY)
 
     def report(self) -> None:
-        """Log how many still have old keys, if there are any; to be called every hour."""
+        """Log how many still have old keys, if anybody has, every :data:`REPORT_S`."""
         used = [f"{use.name} {use.addresses}" for use in self.use.uses() if use.addresses]
         if used:
             self._log.info(

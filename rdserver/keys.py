@@ -99,10 +99,30 @@ class ServerKey:
 
     :ivar required: the text clients must present; empty: whoever asks is served.
     :ivar pair: what answers are signed with; None: they go unsigned.
+    :ivar old: pairs of former times, for clients that still have their public keys.
     """
 
     required: str = field(repr=False)
     pair: KeyPair | None
+    old: tuple[KeyPair, ...] = ()
+
+    @property
+    def public_text(self) -> str:
+        """What clients are given as their key."""
+        return self.required if self.pair is None else self.pair.public_text
+
+
+@frozen
+class RelayKeys:
+    """
+    What the relay compares with; it signs nothing.
+
+    :ivar required: the text clients must present; empty: whoever asks is served.
+    :ivar old: old public keys, as good as *required*.
+    """
+
+    required: str = field(repr=False)
+    old: tuple[str, ...] = ()
 
 
 def keys_equal(one: str, other: str) -> bool:

@@ -21,7 +21,9 @@ from rdserver.admin.relay_commands import relay_commands
 from rdserver.admin.unix import UnixPort
 from rdserver.errors import ConfigError
 from rdserver.front import Front
-from rdserver.keys import load_relay_key
+from rdserver.key_watch import REPORT_S
+from rdserver.keys import RelayKeys, load_relay_key
+from rdserver.old_key_file import load_old_public_keys
 from rdserver.relay.admission import RelayAuth
 from rdserver.relay.core import Relay
 from rdserver.relay.limits import Limits
@@ -59,8 +61,8 @@ class RelayServer(MultiService):
     :param config: the role must not be ``id``.
     :param reactor: the reactor that runs.
     :param tickets: what the ID server in this process announces.
-    :param key: returns the ID server's required key, where that is in this process and
-        has started before; None where the relay is on its own.
+    :param keys: returns the ID server's keys, where that is in this process and has
+        started before; None where the relay is on its own.
     :param sleep: blocks while the key's file is waited for; nothing is served yet.
     :param front: what stands before the TCP ports.
     :ivar websockets: the factory of connections by WebSocket; None before the start.
@@ -73,7 +75,7 @@ class RelayServer(MultiService):
         config: Config,
         reactor: Any,
         tickets: Tickets,
-        key: Callable[[], str] | None = None,
+        keys: Callable[[], RelayKeys] | None = None,
         sleep: Callable[[float], None] = time.sleep,
         *,
         front: Front | None = None,
@@ -83,7 +85,7 @@ class RelayServer(MultiService):
         self._config = config
         self._reactor = reactor
         self._tickets = tickets
-        self._key = key
+        self._keys = keys
         self._sleep = sleep
         self._data_dir = Path(config.data_dir)
         main, websocket = config.relay_ports
@@ -108,16 +110,18 @@ class RelayServer(MultiService):
 
     def startService(self) -> None:
         """
-        Find the key, read the lists, then serve.
+        Find the keys, read the lists, then serve.
 
-        :raises ConfigError: there is no key, or a list cannot be read.
+        :raises ConfigError: there is no key, or old keys or a list cannot be read.
         """
         self._front.load()
         self._listeners.bind_all()
         self._console_port.listen()
-        relay = self._furnish(self._load_key())
+        relay = self._furnish(self._load_keys())
         sweep = partial(self._sweep, relay)
         Sweeper("relay sweep", sweep, _SWEEP_S, self._reactor).setServiceParent(self)
+        report = relay.keys.report
+        Sweeper("old key report", report, REPORT_S, self._reactor).setServiceParent(self)
         self._open_ports(relay)
         super().startService()
         if self._config.relay_auth == "open":
@@ -128,17 +132,24 @@ class RelayServer(MultiService):
             self._path.sweep()
         return relay.sweep_in_steps()
 
-    def _load_key(self) -> str:
+    def _load_keys(self) -> RelayKeys:
         if self._config.relay_auth == "open":
-            return ""
-        if self._key is not None:
-            return self._key()
-        return load_relay_key(self._config.key, self._data_dir, self._sleep, time.monotonic)
+            return RelayKeys("")
+        if self._keys is not None:
+            return self._keys()
+        key = load_relay_key(
+            self._config.key, self._data_dir, self._sleep, time.monotonic
+        )
+        return RelayKeys(key, load_old_public_keys(self._config.old_keys, key))
 
-    def _furnish(self, key: str) -> Relay[RelayConnection]:
-        auth = RelayAuth(self._config.relay_auth)
+    def _furnish(self, keys: RelayKeys) -> Relay[RelayConnection]:
         relay: Relay[RelayConnection] = Relay(
-            auth, key, self._tickets, limits=_limits(self._config), now=time.monotonic
+            RelayAuth(self._config.relay_auth),
+            keys.required,
+            self._tickets,
+            old_keys=keys.old,
+            limits=_limits(self._config),
+            now=time.monotonic,
         )
         self._load_list(relay.blacklist, BLACKLIST_FILE)
         self._load_list(relay.blocklist, BLOCKLIST_FILE)

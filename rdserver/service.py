@@ -19,6 +19,7 @@ from rdserver.access_file import AccessFile
 from rdserver.errors import ConfigError, StorageError
 from rdserver.front import Front
 from rdserver.id_service import IdServer
+from rdserver.keys import RelayKeys
 from rdserver.relay.tickets import Tickets
 from rdserver.relay_service import RelayServer
 from rdserver.reloading import Reloadable, Reloading
@@ -65,8 +66,8 @@ class Server(MultiService):
             )
             self.id_server.setServiceParent(self)
         if self._config.role != "id":
-            key = None if self.id_server is None else self._required_key
-            self.relay = RelayServer(self._config, reactor, tickets, key, front=front)
+            keys = None if self.id_server is None else self._relay_keys
+            self.relay = RelayServer(self._config, reactor, tickets, keys, front=front)
             self.relay.setServiceParent(self)
         self._web = WebServer(self._config, reactor, front, self._routes)
         self._web.setServiceParent(self)
@@ -151,9 +152,11 @@ class Server(MultiService):
         if self.id_server is not None:
             yield f"enter in each client: key {self._key_to_enter()}"
 
-    def _required_key(self) -> str:
+    def _relay_keys(self) -> RelayKeys:
         key = self.id_server.key if self.id_server is not None else None
-        return "" if key is None else key.required
+        if key is None:
+            return RelayKeys("")
+        return RelayKeys(key.required, tuple(old.public_text for old in key.old))
 
     def _key_to_enter(self) -> str:
         key = self.id_server.key if self.id_server is not None else None

@@ -12,12 +12,13 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from rdserver.admin.console import Command
+from rdserver.admin.key_commands import HELP as KEYS_HELP
+from rdserver.admin.key_commands import key_commands
 from rdserver.relay.core import Relay
 from rdserver.relay.limits import Limits
 from rdserver.relay.lists import AddressList
 from rdserver.relay.usage import usage_lines
-
-Command = Callable[[list[str]], str]
 
 UNLIMITED = "unlimited"
 
@@ -43,13 +44,14 @@ usage(u)
 
 def relay_commands(relay: Relay[Any]) -> dict[str, Command]:
     """
-    Return every command by its long and its short name; case matters.
+    Return every command by its long and its short name, if it has one; case matters.
 
     A command takes the words behind its name and returns what to print, which may be
     nothing.  What it cannot understand changes nothing.
     """
     return {
         "h": lambda words: HELP,
+        "help": lambda words: HELP + KEYS_HELP,
         **_named("blacklist-add", "ba", _adder(relay.blacklist)),
         **_named("blacklist-remove", "br", _remover(relay.blacklist)),
         **_named("blacklist", "b", _shower(relay.blacklist)),
@@ -62,6 +64,7 @@ def relay_commands(relay: Relay[Any]) -> dict[str, Command]:
         **_named("total-bandwidth", "tb", _limiter(relay, _TOTAL)),
         **_named("single-bandwidth", "sb", _limiter(relay, _SINGLE)),
         **_named("usage", "u", lambda words: usage_lines(relay.sessions)),
+        **key_commands(relay.keys),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from itertools import islice
 from typing import Generic, Protocol, TypeVar
@@ -11,6 +11,7 @@ from typing import Generic, Protocol, TypeVar
 from attrs import frozen
 from twisted.logger import Logger
 
+from rdserver.key_watch import KeyWatch
 from rdserver.notices import Notices
 from rdserver.relay.admission import KeyCheck, RelayAuth
 from rdserver.relay.limiter import Meter
@@ -26,6 +27,7 @@ from rdserver.wire import pb
 from rdserver.wire.address import Address
 
 _SESSIONS_A_STEP = 100
+_ADDRESSES_A_STEP = 1000
 
 
 class RelayLeg(Protocol):
@@ -63,11 +65,13 @@ class Relay(Generic[Leg]):
     :param auth: whom to serve.
     :param key: the key that clients present, or empty for none.
     :param tickets: what the ID server announces; asked only with ``RelayAuth.TICKET``.
+    :param old_keys: public keys of former times, which some clients still have.
     :param limits: as they are at the start.
     :param now: monotonic clock, in seconds.
     :param finished: called with each session that is over; without it they are logged.
     :ivar blacklist: addresses whose sessions are slowed down.
     :ivar blocklist: addresses that are not served.
+    :ivar keys: wrong and old keys.
     :ivar notices: counters of refusals.
     :ivar total: the limit all sessions share.
     :raises ValueError: *auth* rests on a key and there is none.
@@ -83,11 +87,12 @@ class Relay(Generic[Leg]):
         key: str,
         tickets: Tickets,
         *,
+        old_keys: Iterable[str] = (),
         limits: Limits,
         now: Callable[[], float],
         finished: Callable[[SessionRecord], None] | None = None,
     ) -> None:
-        self._keys = KeyCheck(auth, key)
+        self._check = KeyCheck(auth, key, old_keys)
         self._asks_tickets = auth is RelayAuth.TICKET
         self._tickets = tickets
         self._limits = limits
@@ -96,6 +101,7 @@ class Relay(Generic[Leg]):
         self._begun = 0
         self._finished = finished or SessionLog(now).write
         self.now = now
+        self.keys = KeyWatch("relay", self._check.old_keys, now)
         self.blacklist = AddressList("blacklist")
         self.blocklist = AddressList("blocklist")
         self.notices: Notices[Refusal] = Notices(self._log, Refusal, now)
@@ -175,8 +181,8 @@ class Relay(Generic[Leg]):
         if message.WhichOneof("union") != "request_relay":
             raise RefusedError(Refusal.NOT_A_REQUEST)
         request = message.request_relay
-        if not self._keys.fits(request.licence_key):
-            raise RefusedError(Refusal.BAD_KEY)
+        if self._check.asks(request.licence_key):
+            self._check_key(request.licence_key, leg.address.host)
         uuid = pb.text(request.uuid)
         if not uuid:
             raise RefusedError(Refusal.NO_UUID)
@@ -189,6 +195,16 @@ class Relay(Generic[Leg]):
             return Wait.FOR_PARTNER
         self._tickets.consume(uuid)
         return Match(partner, self._begin(partner.address, leg.address))
+
+    def _check_key(self, licence_key: bytes, host: str) -> None:
+        if self.keys.wait_s(host):
+            raise RefusedError(Refusal.PENALISED)
+        old_name = self._check.find(licence_key)
+        if old_name is None:
+            self.keys.wrong(host)
+            raise RefusedError(Refusal.BAD_KEY)
+        if old_name:
+            self.keys.old(old_name, host)
 
     def _may_pair(self, uuid: str) -> bool:
         if not self._asks_tickets:
@@ -222,7 +238,7 @@ class Relay(Generic[Leg]):
 
     def sweep_in_steps(self) -> Iterator[None]:
         """
-        Judge every session and forget old tickets; to be called every second.
+        Judge every session, forget old tickets and keys; to be called every second.
 
         Thousands of sessions take tens of milliseconds: too long for who clicks.
         """
@@ -230,6 +246,9 @@ class Relay(Generic[Leg]):
         sessions = iter(list(self._sessions.values()))
         while step := list(islice(sessions, _SESSIONS_A_STEP)):
             self._judge(step)
+            yield
+        forgotten = self.keys.forget_old()
+        while list(islice(forgotten, _ADDRESSES_A_STEP)):
             yield
 
     def _judge(self, sessions: list[Session]) -> None:

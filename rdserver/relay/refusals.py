@@ -19,6 +19,7 @@ class Refusal(StrEnum):
     FRAME_TOO_LONG = "first frame too long"
     NOT_A_REQUEST = "not a RequestRelay"
     BAD_KEY = "invalid key"
+    PENALISED = "too many invalid keys before"
     NO_UUID = "no uuid"
     NO_TICKET = "not announced by the ID server"
     WAITING_PER_ADDRESS = "too many of this address wait"
@@ -26,8 +27,11 @@ class Refusal(StrEnum):
     NO_PARTNER = "no partner in time"
 
 
-QUIET = frozenset({Refusal.NO_FIRST_FRAME, Refusal.NO_PARTNER})
-"""Counted and never logged: nothing was asked for, or nothing was wrong with it."""
+QUIET = frozenset({Refusal.NO_FIRST_FRAME, Refusal.NO_PARTNER, Refusal.PENALISED})
+"""
+Counted and never logged: nothing was asked for, or nothing was wrong with it, or the log
+has a line about it already.
+"""
 
 
 class RefusedError(ProtocolError):

@@ -114,6 +114,14 @@ class Config:
         shown_default="-",
         secret=True,
     )
+    old_keys: str = setting(
+        kinds.path(),
+        "",
+        "File of former key pairs, base64 of 64 bytes on each line, mode 0600: clients "
+        "that have such a key are still served; a relay on its own takes public keys too",
+        shown_default="none",
+        ours=True,
+    )
     enrolment: Enrolment = _of_id_server(
         kinds.choice("open", "approve"),
         "open",

@@ -57,6 +57,13 @@ class RelayCommandsTests(SynchronousTestCase):
         self.assertEqual("downgrade-start-check(t) [value(second)]", lines[7])
         self.assertEqual("usage(u)", lines[11])
 
+    def test_long_help(self) -> None:
+        """``help`` names ours too, which ``h`` leaves out: that is for old scripts."""
+        ours = "old-keys\nkey-failures [<ip>|<number>] [-]\n"
+        self.assertEqual(self.answer("h") + ours, self.answer("help"))
+        answers = [self.answer(command) for command in ("old-keys", "key-failures")]
+        self.assertEqual(["none\n", "0\n"], answers)
+
     def test_names(self) -> None:
         """Every command in the help is known by both its names."""
         commands = relay_commands(self.relay)

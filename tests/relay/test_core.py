@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from twisted.internet.task import Clock
-from twisted.logger import LogLevel, capturedLogs
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from rdserver.key_watch import KeyEvent
 from rdserver.relay.admission import RelayAuth
 from rdserver.relay.core import Match, Relay, Wait
 from rdserver.relay.limits import Limits
@@ -46,6 +47,7 @@ class Leg:
 class RelayCase(SynchronousTestCase):
     auth = RelayAuth.OPEN
     key = ""
+    old_keys: tuple[str, ...] = ()
     limits = Limits()
 
     def setUp(self) -> None:
@@ -56,6 +58,7 @@ class RelayCase(SynchronousTestCase):
             self.auth,
             self.key,
             self.tickets,
+            old_keys=self.old_keys,
             limits=self.limits,
             now=self.clock.seconds,
             finished=self.records.append,
@@ -197,8 +200,8 @@ class KeyTests(RelayCase):
     def test_counters(self) -> None:
         """Every refusal is counted; of a flood only a few lines are logged."""
         with capturedLogs() as events:
-            for _ in range(100):
-                self.leg().join("")
+            for n in range(100):
+                self.leg(f"192.0.2.{n}").join("")
         self.assertEqual(100, self.relay.notices.counts[Refusal.BAD_KEY])
         self.assertLess(len(events), 20)
 
@@ -216,6 +219,96 @@ class KeyTests(RelayCase):
             self.relay.refuse(self.leg().address, Refusal.NO_UUID)
         text = events[0]["log_format"].format(**events[0])
         self.assertEqual("relay connection from 192.0.2.1:5001 refused: no uuid", text)
+
+
+class OldKeyTests(RelayCase):
+    """A client that still has a key of former times."""
+
+    auth = RelayAuth.KEY
+    key = "the-key"
+    old_keys = ("the-old-key",)
+
+    def test_served(self) -> None:
+        """It comes in, and meets one with the key in force."""
+        self.assertIs(Wait.FOR_PARTNER, self.leg().join(key="the-old-key"))
+        self.assertIsInstance(self.leg().join(key="the-key"), Match)
+
+    def test_noted(self) -> None:
+        """Its first use is a line with the beginning of the key, all are counted."""
+        with capturedLogs() as events:
+            for n in range(3):
+                self.leg().join(f"s{n}", key="the-old-key")
+            self.leg().join("s4", key="the-key")
+        line = "relay: 192.0.2.1 still has the old key the-old-"
+        self.assertEqual([line], [formatEvent(event) for event in events])
+        self.assertEqual(3, self.relay.keys.notices.counts[KeyEvent.OLD_KEY])
+
+    def test_forgotten(self) -> None:
+        """The sweep forgets it after a day."""
+        self.leg().join(key="the-old-key")
+        self.clock.advance(86_400)
+        self.relay.sweep()
+        self.assertEqual([0], [use.addresses for use in self.relay.keys.use.uses()])
+
+
+class PenaltyTests(RelayCase):
+    """An address that presents wrong keys."""
+
+    auth = RelayAuth.KEY
+    key = "the-key"
+
+    def guess(self, times: int = 20) -> None:
+        for n in range(times):
+            self.assertIs(Refusal.BAD_KEY, self.leg().join(key=f"guess {n}"))
+
+    def test_penalty(self) -> None:
+        """After twenty it is closed for ten seconds, whatever key it presents."""
+        self.guess()
+        self.clock.advance(9.9)
+        for key in ("the-key", "another", ""):
+            self.assertIs(Refusal.PENALISED, self.leg().join(key=key))
+        self.assertIs(Wait.FOR_PARTNER, self.leg("192.0.2.2").join("s2", key="the-key"))
+        self.clock.advance(0.1)
+        self.assertIs(Wait.FOR_PARTNER, self.leg().join(key="the-key"))
+
+    def test_lines(self) -> None:
+        """Each wrong key has its line still, the penalty one, what it refuses none."""
+        for times in (9, 10):  # more of them at once are not logged
+            self.guess(times)
+            self.clock.advance(10)
+        with capturedLogs() as events:
+            self.guess(1)
+            self.leg().join(key="another")
+        penalty, wrong = [formatEvent(event) for event in events]
+        self.assertTrue(penalty.startswith("relay: 192.0.2.1 presented 20 wrong keys"))
+        failed = "Relay authentication failed from 192.0.2.1:5001 - invalid key"
+        self.assertEqual(failed, wrong)
+        self.assertEqual(1, self.relay.notices.counts[Refusal.PENALISED])
+
+    def test_forgotten(self) -> None:
+        """The sweep forgets many a few at a time, an hour after their last offence."""
+        for n in range(2001):
+            for _ in range(20):
+                self.relay.keys.penalties.wrong(f"10.0.{n >> 8}.{n & 255}")
+        self.clock.advance(3600)
+        steps = self.relay.sweep_in_steps()
+        next(steps)
+        self.assertIn(len(self.relay.keys.penalties), range(1, 2000))
+        self.assertEqual(2, len(list(steps)))
+        self.assertEqual(0, len(self.relay.keys.penalties))
+
+
+class TicketPenaltyTests(RelayCase):
+    auth = RelayAuth.TICKET
+    key = "the-key"
+
+    def test_no_key_is_no_attempt(self) -> None:
+        """Where a ticket is enough, who presents no key is served during a penalty too."""
+        self.tickets.announce("s1")
+        for _ in range(20):
+            self.leg().join(key="wrong")
+        self.assertIs(Refusal.PENALISED, self.leg().join(key="the-key"))
+        self.assertIs(Wait.FOR_PARTNER, self.leg().join())
 
 
 class TicketTests(RelayCase):

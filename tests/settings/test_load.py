@@ -36,6 +36,7 @@ REFUSED = {
         "ftp://x",
         "api-url must be an address such as http://127.0.0.1:21114, not 'ftp://x'",
     ),
+    "old-keys": ("", "old-keys must be a path that is not empty, not ''"),
     "enrolment": ("closed", "enrolment must be open or approve, not 'closed'"),
     "key-exchange-delay": (
         "-1",
