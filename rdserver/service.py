@@ -20,6 +20,7 @@ from rdserver.errors import ConfigError, StorageError
 from rdserver.front import Front
 from rdserver.id_service import IdServer
 from rdserver.keys import RelayKeys
+from rdserver.old_keys import key_name
 from rdserver.relay.tickets import Tickets
 from rdserver.relay_service import RelayServer
 from rdserver.reloading import Reloadable, Reloading
@@ -151,6 +152,8 @@ class Server(MultiService):
             yield f"everything over TLS on {self._web.port}/tcp: {paths}"
         if self.id_server is not None:
             yield f"enter in each client: key {self._key_to_enter()}"
+        if old := [key_name(text) for text in self._relay_keys().old]:
+            yield f"clients that still have an old key are served too: {', '.join(old)}"
 
     def _relay_keys(self) -> RelayKeys:
         key = self.id_server.key if self.id_server is not None else None

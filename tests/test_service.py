@@ -19,6 +19,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from rdserver import relay_service, service
 from rdserver.errors import ConfigError, StorageError
 from rdserver.id_service import IdServer
+from rdserver.key_watch import KeyWatch
+from rdserver.keys import KeyPair, RelayKeys
 from rdserver.rendezvous.effects import Answer
 from rdserver.service import Server
 from rdserver.settings.options import HbbrOptions, HbbsOptions, Options, ProgramOptions
@@ -33,6 +35,7 @@ from tests.transports.sockets import free_ports, occupied, open_sockets
 PUBLIC_KEY = "id_ed25519.pub"
 PRIVATE_KEY = "id_ed25519"
 DATABASE = "db_v2.sqlite3"
+OLD = KeyPair.generate()
 
 
 class ServiceCase(SynchronousTestCase):
@@ -243,6 +246,49 @@ class LifeTests(ServiceCase):
         self.assertEqual(keys[:1] * 2, keys)
         self.assertEqual((self.folder / PUBLIC_KEY).read_text(), keys[0])
 
+    def old_key_file(self, *lines: str) -> str:
+        """Write a file of old keys into the data folder; return its path."""
+        path = self.folder / "old_keys"
+        path.write_text("\n".join(lines))
+        path.chmod(0o600)
+        return str(path)
+
+    def test_old_keys(self) -> None:
+        """The ID server and the relay beside it have the same old keys."""
+        path = self.old_key_file(OLD.secret_text)
+        server = self.make("--old-keys", path)
+        self.start(server)
+        assert server.id_server is not None
+        assert server.id_server.key is not None
+        self.assertEqual((OLD,), server.id_server.key.old)
+        expected = RelayKeys(server.id_server.key.required, (OLD.public_text,))
+        self.assertEqual(expected, server._relay_keys())
+        self.stop(server)
+
+    def test_old_keys_of_a_relay(self) -> None:
+        """A relay on its own needs no private key, old ones neither."""
+        (self.folder / PUBLIC_KEY).write_text(KeyPair.generate().public_text)
+        path = self.old_key_file(OLD.public_text)
+        server = self.make("--role", "relay", "--old-keys", path)
+        self.start(server)
+        assert server.relay is not None
+        public = (self.folder / PUBLIC_KEY).read_text()
+        expected = RelayKeys(public, (OLD.public_text,))
+        self.assertEqual(expected, server.relay._load_keys())
+        self.stop(server)
+
+    def test_reports_of_old_keys(self) -> None:
+        """Every hour both servers log who still has one."""
+        reports: list[str] = []
+        self.patch(KeyWatch, "report", lambda watch: reports.append(watch._server))
+        server = self.make(TEST_HBBS="no")
+        self.start(server)
+        self.reactor.advance(3599)
+        self.assertEqual([], reports)
+        self.reactor.advance(1)
+        self.assertEqual(["ID server", "relay"], sorted(reports))
+        self.stop(server)
+
     def test_descriptor_limit(self) -> None:
         """As many connections are possible as the system allows."""
         limits: list[tuple[object, ...]] = []
@@ -349,6 +395,15 @@ class RefusalTests(ServiceCase):
         (self.folder / PRIVATE_KEY).write_text("no key")
         self.assert_refused(ConfigError, PRIVATE_KEY, self.make("--role", "id"))
         self.assertEqual("no key", (self.folder / PRIVATE_KEY).read_text())
+
+    def test_broken_old_keys(self) -> None:
+        """A file of old keys that cannot be used stops the start of either."""
+        path = self.folder / "old_keys"
+        path.write_text("no key")
+        (self.folder / PUBLIC_KEY).write_text(OLD.public_text)
+        for role in ("id", "all", "relay"):
+            server = self.make("--role", role, "--old-keys", str(path))
+            self.assert_refused(ConfigError, f"old-keys: line 1 of {path} must be", server)
 
     def test_no_batches(self) -> None:
         """Batches that the system does not have stop the start before a file is made."""
@@ -465,6 +520,16 @@ class HelloTests(ServiceCase):
         entered = [line for line in lines if line.startswith("enter in each client: key")]
         self.assertEqual(1, len(entered))
         self.assertIn(public, entered[0])
+
+    def test_old_keys(self) -> None:
+        """Old keys that are accepted are named, by their beginning."""
+        path = self.folder / "old_keys"
+        path.write_text(OLD.secret_text)
+        path.chmod(0o600)
+        lines = self.lines("--role", "id", "--old-keys", str(path))
+        name = OLD.public_text[:8]
+        self.assertIn(f"clients that still have an old key are served too: {name}", lines)
+        self.assertNotIn(OLD.secret_text[:20], " ".join(lines))
 
     def test_relay_elsewhere(self) -> None:
         """A relay where no client looks for it is a warning."""
