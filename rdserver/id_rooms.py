@@ -136,7 +136,9 @@ class IdRooms:
         self.commands = {
             **id_commands(self.relays, self._limit, self._changes, self._punches),
             **device_commands(self._devices(perform)),
-            **key_commands(self.keys),
+            **key_commands(
+                self.keys, lambda: notices.counts[Event.HANDSHAKE_GIVEN_UP]
+            ),
         }
 
     def _introduce(self, identity: Identity) -> Introductions:

@@ -6,6 +6,7 @@ How they arrive is not known here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
 
 from attrs import frozen
@@ -24,19 +25,31 @@ _PAGE = 10
 _LARGEST_INDEX = 10_000_000
 
 
-def key_commands(watch: KeyWatch) -> dict[str, Command]:
-    """Return every command about keys by its name."""
-    console = _KeyConsole(watch)
+def key_commands(
+    watch: KeyWatch, given_up: Callable[[], int] | None = None
+) -> dict[str, Command]:
+    """
+    Return every command about keys by its name.
+
+    :param given_up: returns how many clients gave up a key exchange since the start; None:
+        this server begins none.
+    """
+    console = _KeyConsole(watch, given_up)
     return {"old-keys": console.old_keys, "key-failures": console.key_failures}
 
 
 @frozen
 class _KeyConsole:
     _watch: KeyWatch
+    _given_up: Callable[[], int] | None
 
     def old_keys(self, _words: list[str]) -> str:
         """Print each old key, from how many addresses it came in the last day, and when."""
-        return "".join(map(_use_line, self._watch.use.uses())) or "none\n"
+        lines = [_use_line(use) for use in self._watch.use.uses()] or ["none\n"]
+        if self._given_up is not None:
+            # These never got so far as to show a key.
+            lines.append(f"key exchanges given up since the start: {self._given_up()}\n")
+        return "".join(lines)
 
     def key_failures(self, words: list[str]) -> str:
         """Print who presented wrong keys: all, from a number on, or one; ``-`` forgets."""

@@ -47,6 +47,12 @@ class KeyCommandsTests(SynchronousTestCase):
         self.watch = KeyWatch("ID server", [], self.clock.seconds)
         self.assertEqual("none\n", self.answer("old-keys"))
 
+    def test_key_exchanges(self) -> None:
+        """Where key exchanges are begun, it says how many clients gave them up."""
+        commands = key_commands(self.watch, lambda: 3)
+        last = str(commands["old-keys"]([])).splitlines()[-1]
+        self.assertEqual("key exchanges given up since the start: 3", last)
+
     def test_list(self) -> None:
         """How many addresses, then ten of them from a number on; old ones are gone."""
         self.wrong(1, "192.0.2.99")

@@ -99,7 +99,11 @@ class OldKeyTests(KeyTests):
         line = f"ID server: {ALICE.host} still has the old key {name}"
         self.assertEqual([line], [formatEvent(event) for event in events])
         self.assertEqual(3, self.rooms.keys.notices.counts[KeyEvent.OLD_KEY])
-        shown = f"{name}: 1 addresses in the last day, last used 0s ago\n"
+        self.notices.count(Event.HANDSHAKE_GIVEN_UP)
+        shown = (
+            f"{name}: 1 addresses in the last day, last used 0s ago\n"
+            "key exchanges given up since the start: 1\n"
+        )
         self.assertEqual(shown, self.console("old-keys"))
 
     def test_sweep(self) -> None:
