@@ -116,7 +116,7 @@ class IdRooms:
         self._access = AllowAll() if access is None else AfterGrants(access, self.grants)
         self._banned = set(choices.banned)
         self.keys = KeyWatch("ID server", identity.old_keys, world.now)
-        self._enrolment = Enrolment(choices.needs_approval, world.now)
+        self._enrolment = Enrolment(choices.needs_approval, notices, world.now)
         self.presence = MemoryPresence(world.now)
         self.relays = Relays(choices.relay_servers, choices.always_use_relay)
         self._directory = Directory(self.presence, store, notices, world.now)

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 
 from attrs import frozen
 
+from rdserver.notices import Notices
 from rdserver.rendezvous.claim import Claim
+from rdserver.rendezvous.events import Event, shown
 from rdserver.rendezvous.slices import in_slices
 from rdserver.wire.address import address_bucket
 
@@ -34,13 +36,17 @@ class Enrolment:
     Decides on devices that are not stored; who is stored has been approved.
 
     :param needs_approval: whether an operator must let each one in.
+    :param notices: is told of who waits, once.
     :param now: monotonic clock, in seconds.
 
     Source: protocol.md section 7.8, NOT_DEPLOYED.
     """
 
-    def __init__(self, needs_approval: bool, now: Callable[[], float]) -> None:
+    def __init__(
+        self, needs_approval: bool, notices: Notices[Event], now: Callable[[], float]
+    ) -> None:
         self._needs_approval = needs_approval
+        self._notices = notices
         self._now = now
         self._applicants: OrderedDict[tuple[str, bytes], Applicant] = OrderedDict()
         self._per_address: Counter[str] = Counter()
@@ -49,6 +55,15 @@ class Enrolment:
         """Return whether a device that is not stored may join now; if not, it waits."""
         if not self._needs_approval:
             return True
+        if (claim.peer_id, claim.uuid) not in self._applicants:
+            # Nothing to copy into a shell: the id is a stranger's.
+            self._notices.warn(
+                Event.APPLICANT,
+                "{peer_id} at {remote} wants to join, and waits for: rustdesk-utils admin "
+                "id approve",
+                peer_id=shown(claim.peer_id),
+                remote=claim.origin.host,
+            )
         self._remember(claim)
         return False
 

@@ -15,6 +15,7 @@ class Event(StrEnum):
     BAD_ID = "bad id"
     CLONE = "one id, two machines"
     HANDSHAKE_GIVEN_UP = "key exchange given up"
+    APPLICANT = "wants to join"
     NOT_DEPLOYED = "not deployed"
     API_REFUSED = "API request refused"
     API_FAILED = "API failed"

@@ -43,6 +43,13 @@ class ApprovalTests(RoomsTests):
         )
         self.assertEqual(1, self.notices.counts[Event.NOT_DEPLOYED])
 
+    def test_log(self) -> None:
+        """The log tells once how to let it in."""
+        for _ in range(3):
+            self.register()
+        expected = "wants to join, and waits for: rustdesk-utils admin id approve"
+        self.assertEqual([f"{BOB_ID} at {BOB.host} {expected}"], self.lines())
+
     def test_stored(self) -> None:
         """A device that was stored before is approved."""
         self.furnish()
