@@ -23,33 +23,51 @@ def fresh_host() -> str:
     return f"127.{64 + (number >> 16) % 128}.{number >> 8 & 0xFF}.{number & 0xFF}"
 
 
-class Stream:
+def open_tcp(
+    remote: tuple[str, int], local: tuple[str, int] = ("", 0), timeout_s: float = REPLY_S
+) -> socket.socket:
+    """
+    Return a connection to *remote*; its local port may be used again at once.
+
+    :raises OSError: there is none in time.
+    """
+    family = socket.AF_INET6 if ":" in remote[0] else socket.AF_INET
+    opened = socket.socket(family)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    opened.settimeout(timeout_s)
+    try:
+        if local != ("", 0):
+            opened.bind(local)
+        opened.connect(remote)
+    except OSError:
+        opened.close()
+        raise
+    return opened
+
+
+class FramedSocket:
     """
     A TCP connection on which frames are spoken, until it turns raw.
 
+    :param connected: to be closed with this.
     :ivar address: this end's.
     """
 
-    def __init__(self, ports: Ports, port: int, local: tuple[str, int] = ("", 0)) -> None:
-        family = socket.AF_INET6 if ":" in ports.host else socket.AF_INET
-        self.socket = socket.socket(family)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.settimeout(REPLY_S)
-        try:
-            if local[0]:
-                self.socket.bind(local)
-            self.socket.connect((ports.host, port))
-        except OSError:
-            self.socket.close()
-            raise
-        self.address = Address(*self.socket.getsockname()[:2])
+    def __init__(self, connected: socket.socket) -> None:
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connected.settimeout(REPLY_S)
+        self.socket = connected
+        self.address = Address(*connected.getsockname()[:2])
         self._decoder = FrameDecoder(1 << 24)
         self._frames: deque[bytes] = deque()
 
     def send(self, message: pb.RendezvousMessage) -> None:
         """Send one message in a frame."""
         self.send_bytes(encode_frame(pb.encode(message)))
+
+    def send_frames(self, *payloads: bytes) -> None:
+        """Send frames in one piece."""
+        self.send_bytes(b"".join(map(encode_frame, payloads)))
 
     def send_bytes(self, data: bytes) -> None:
         """Send *data* as it is."""
@@ -105,6 +123,17 @@ class Stream:
     def close(self) -> None:
         """Close this end."""
         self.socket.close()
+
+
+class Stream(FramedSocket):
+    """
+    A TCP connection to a port of the server.
+
+    :param local: where it comes from; port 0 for any.
+    """
+
+    def __init__(self, ports: Ports, port: int, local: tuple[str, int] = ("", 0)) -> None:
+        super().__init__(open_tcp((ports.host, port), local))
 
 
 class Udp:
