@@ -3,6 +3,8 @@
 #   make test    sets everything up and runs every test (TESTS=tests.wire for a part)
 # For work on the code:
 #   make lint (style and types), make coverage, make proto, make docs, make clean
+#   make nat-lab tests clients behind routers, in network namespaces (as root; iproute2,
+#                nftables, haproxy)
 #   make interop tests the server among proxies, browsers and other clients, those that
 #                are installed
 #   make bench   measures the server beside others: see bench/README.md (ARGS="--quick")
@@ -20,7 +22,9 @@ READY_DEV := $(VENV)/.ready-dev
 # A package without a wheel fails at once here, not in the middle of a C build.
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary :all:
 
-.PHONY: run test interop lint style types coverage bench proto docs clean
+NAT_LAB := tests/natlab/enter.sh
+
+.PHONY: run test interop nat-lab lint style types coverage bench proto docs clean
 
 run: $(READY)
 	@mkdir -p data
@@ -35,6 +39,12 @@ test: $(READY)
 
 interop: $(READY_DEV)
 	@$(MAKE) --no-print-directory test TESTS="$(sort $(wildcard tests/interop/check_*.py))"
+
+# In namespaces of its own, so that nothing of it is left, whatever happens to it.
+nat-lab: $(READY)
+	@temp=$$(mktemp -d) && trap 'rm -rf "$$temp"' EXIT && \
+	$(NAT_LAB) $(BIN)/python -m twisted.trial --temp-directory="$$temp/trial" \
+	tests/natlab/check_nat.py
 
 lint: style types
 
