@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from itertools import count
 from pathlib import Path
@@ -62,8 +64,9 @@ class LaboratoryTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         require_laboratory()
-        self.folder = Path(self.mktemp()).absolute()
-        self.folder.mkdir(parents=True)
+        # Not mktemp(): the path of a Unix socket in it must be short.
+        self.folder = Path(tempfile.mkdtemp(prefix="nat-lab-"))
+        self.addCleanup(shutil.rmtree, self.folder)
         self._hosts: list[Host] = []
         self.addCleanup(self._remove_all)
         self.internet = self._add(Switch("internet"))
