@@ -43,7 +43,7 @@ interop: $(READY_DEV)
 # In namespaces of its own, so that nothing of it is left, whatever happens to it.
 nat-lab: $(READY)
 	@temp=$$(mktemp -d) && trap 'rm -rf "$$temp"' EXIT && \
-	$(NAT_LAB) $(BIN)/python -m twisted.trial --temp-directory="$$temp/trial" \
+	TMPDIR="$$temp" $(NAT_LAB) $(BIN)/python -m twisted.trial --temp-directory="$$temp/trial" \
 	tests/natlab/check_nat.py
 
 lint: style types
