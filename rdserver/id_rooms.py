@@ -115,6 +115,7 @@ class IdRooms:
         self.grants = SwitchGrants(world.now)
         self._access = AllowAll() if access is None else AfterGrants(access, self.grants)
         self._banned = set(choices.banned)
+        self._busy: set[str] = set()
         self.keys = KeyWatch("ID server", identity.old_keys, world.now)
         self._enrolment = Enrolment(choices.needs_approval, notices, world.now)
         self.presence = MemoryPresence(world.now)
@@ -169,6 +170,7 @@ class IdRooms:
             new_guid=self._world.new_guid,
             enrolment=self._enrolment,
             banned=self._banned,
+            busy=self._busy,
             keep_alive_s=self._choices.keep_alive_s,
         )
 
@@ -179,6 +181,7 @@ class IdRooms:
             store=self._store,
             limit=self._limit,
             banned=self._banned,
+            busy=self._busy,
             notices=self._notices,
         )
 
@@ -188,6 +191,7 @@ class IdRooms:
             store=self._store,
             enrolment=self._enrolment,
             banned=self._banned,
+            busy=self._busy,
             new_guid=self._world.new_guid,
             perform=perform,
         )

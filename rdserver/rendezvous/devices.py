@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from attrs import evolve, frozen
 
@@ -42,6 +43,7 @@ class Devices:
     Everything may raise ``StorageError``, and :class:`DeviceError`.
 
     :ivar banned: the ids that are, in memory; storage has them as well.
+    :ivar busy: ids whose row is being written; nobody else changes those.
     :ivar perform: closes connections of devices that may not be here any more.
     """
 
@@ -49,6 +51,7 @@ class Devices:
     store: PeerStore
     enrolment: Enrolment
     banned: set[str]
+    busy: set[str]
     new_guid: Callable[[], bytes]
     perform: Callable[[Effects], None]
 
@@ -67,21 +70,24 @@ class Devices:
         :param number: which one, from 1, if several machines wait for the same id.
         """
         _check_id(peer_id)
-        if await self.store.find(peer_id) is not None:
-            raise DeviceError(f"{peer_id} is approved already")
-        claim = self._chosen(peer_id, number)
-        guid = self.new_guid()
-        stored = StoredPeer(peer_id, guid, b"", b"", "")
-        if claim is not None:
-            stored = evolve(stored, uuid=claim.uuid, pk=claim.pk, ip=claim.origin.host)
-        await self.store.save(stored)
+        with self._alone_with(peer_id):
+            if await self.store.find(peer_id) is not None:
+                raise DeviceError(f"{peer_id} is approved already")
+            claim = self._chosen(peer_id, number)
+            stored = StoredPeer(peer_id, self.new_guid(), b"", b"", "")
+            if claim is not None:
+                stored = evolve(
+                    stored, uuid=claim.uuid, pk=claim.pk, ip=claim.origin.host
+                )
+            await self.store.save(stored)
         self.enrolment.forget(peer_id)
 
     async def release(self, peer_id: str) -> None:
         """Let the next machine that asks for this id have it."""
-        stored = await self._stored(peer_id)
-        await self.store.save(evolve(stored, uuid=b"", pk=b""))
-        self._drop(peer_id)
+        with self._alone_with(peer_id):
+            stored = await self._stored(peer_id)
+            await self.store.save(evolve(stored, uuid=b"", pk=b""))
+            self._drop(peer_id)
 
     async def ban(self, peer_id: str) -> None:
         """Let nobody use this id, whether a device has it or not."""
@@ -103,11 +109,24 @@ class Devices:
             raise DeviceError(
                 f"{new_id} is no id: a letter, then 5 to 15 letters, digits, _ or -"
             )
-        stored = await self._stored(old_id)
-        if await self.store.find(new_id) is not None:
-            raise DeviceError(f"{new_id} belongs to another device")
-        await self.store.save(evolve(stored, id=new_id))
-        self._drop(old_id)
+        with self._alone_with(old_id, new_id):
+            stored = await self._stored(old_id)
+            if await self.store.find(new_id) is not None:
+                raise DeviceError(f"{new_id} belongs to another device")
+            await self.store.save(evolve(stored, id=new_id))
+            self._drop(old_id)
+
+    @contextmanager
+    def _alone_with(self, *peer_ids: str) -> Iterator[None]:
+        """Let nobody else change these rows meanwhile."""
+        ids = set(peer_ids)
+        if not ids.isdisjoint(self.busy):
+            raise DeviceError("the device registers at this very moment: try again")
+        self.busy.update(ids)
+        try:
+            yield
+        finally:
+            self.busy.difference_update(ids)
 
     async def _stored(self, peer_id: str) -> StoredPeer:
         stored = await self.store.find(peer_id)

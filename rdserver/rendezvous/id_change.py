@@ -30,6 +30,7 @@ class IdChange:
     The row stays the same one: what others noted about the device stays with it.
 
     :ivar banned: ids that nobody may have.
+    :ivar busy: ids whose row is being written; nobody else changes those.
 
     Source: protocol.md section 7.8.
     """
@@ -39,6 +40,7 @@ class IdChange:
     store: PeerStore
     limit: RegistrationLimit
     banned: Container[str]
+    busy: set[str]
     notices: Notices[Event]
 
     def request(self, message: pb.RendezvousMessage, stream: Stream) -> Outcome:
@@ -52,16 +54,22 @@ class IdChange:
             return _last_word(stream, _RESULT.INVALID_ID_FORMAT)
         if not 0 < len(request.uuid) <= _MAX_UUID_BYTES:
             return _last_word(stream, _RESULT.SERVER_ERROR)
-        if self.directory.is_refused(new_id, host):
+        ids = {new_id, pb.text(request.old_id)} - {""}
+        if self.directory.is_refused(new_id, host) or not ids.isdisjoint(self.busy):
             return _last_word(stream, _RESULT.TOO_FREQUENT)
-        return self._decide(request, stream)
+        return self._decide(request, ids, stream)
 
-    async def _decide(self, request: pb.RegisterPk, stream: Stream) -> Effects:
+    async def _decide(
+        self, request: pb.RegisterPk, ids: set[str], stream: Stream
+    ) -> Effects:
+        self.busy.update(ids)
         try:
             result = await self._change(request, stream.address.host)
         except StorageError:
             self.notices.count(Event.STORAGE_FAILED)
             result = _RESULT.SERVER_ERROR
+        finally:
+            self.busy.difference_update(ids)
         return _last_word(stream, result)
 
     async def _change(self, request: pb.RegisterPk, host: str) -> int:

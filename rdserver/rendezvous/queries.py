@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TypeAlias
 
 from rdserver.presence.interface import Presence
@@ -78,27 +78,33 @@ class OnlineQuery:
         ]
         if self._access.is_open or not online:
             return _states(stream, len(peers), [index for index, _peer_id in online])
-        decisions = self._decisions({peer_id for _, peer_id in online}, stream)
-        if all(isinstance(decision, Verdict) for decision in decisions.values()):
-            return _shown(stream, len(peers), online, decisions)
-        return self._wait(stream, len(peers), online, decisions)
+        return self._judge(stream, len(peers), online)
 
-    def _decisions(self, peer_ids: set[str], stream: Stream) -> dict[str, Decision]:
-        host = stream.address.host
-        return {
-            peer_id: self._access.decide(
-                AccessRequest(door=Door.ONLINE, host=host, peer_id=peer_id)
-            )
-            for peer_id in peer_ids
-        }
-
-    async def _wait(
-        self, stream: Stream, count: int, online: _Online, decisions: dict[str, Decision]
-    ) -> Effects:
-        for peer_id, decision in decisions.items():
+    def _judge(self, stream: Stream, count: int, online: _Online) -> Outcome:
+        allowed = set()
+        for peer_id in {peer_id for _index, peer_id in online}:
+            decision = self._decide(peer_id, stream)
             if not isinstance(decision, Verdict):
-                decisions[peer_id] = await decision
-        return _shown(stream, count, online, decisions)
+                decision.close()
+                return self._wait(stream, count, online)
+            if not decision.refusal:
+                allowed.add(peer_id)
+        return _shown(stream, count, online, allowed)
+
+    async def _wait(self, stream: Stream, count: int, online: _Online) -> Effects:
+        """As :meth:`_judge`, where the policy must ask somebody."""
+        allowed = set()
+        for peer_id in {peer_id for _index, peer_id in online}:
+            decision = self._decide(peer_id, stream)
+            verdict = decision if isinstance(decision, Verdict) else await decision
+            if not verdict.refusal:
+                allowed.add(peer_id)
+        return _shown(stream, count, online, allowed)
+
+    def _decide(self, peer_id: str, stream: Stream) -> Decision:
+        return self._access.decide(
+            AccessRequest(door=Door.ONLINE, host=stream.address.host, peer_id=peer_id)
+        )
 
     def _is_online(self, peer_id: str) -> bool:
         peer = self._presence.get(peer_id)
@@ -108,14 +114,7 @@ class OnlineQuery:
 _Online: TypeAlias = list[tuple[int, str]]
 
 
-def _shown(
-    stream: Stream, count: int, online: _Online, decisions: Mapping[str, Decision]
-) -> Effects:
-    allowed = {
-        peer_id
-        for peer_id, decision in decisions.items()
-        if isinstance(decision, Verdict) and not decision.refusal
-    }
+def _shown(stream: Stream, count: int, online: _Online, allowed: set[str]) -> Effects:
     return _states(stream, count, [i for i, peer_id in online if peer_id in allowed])
 
 

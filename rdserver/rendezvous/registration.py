@@ -48,6 +48,7 @@ class Registration:
     by whatever it came; a connection that another one replaces is closed.
 
     :param banned: ids that nobody may have.
+    :param busy: ids whose row is being written; nobody else changes those.
     :param keep_alive_s: what devices that hold a connection are told; 0: nothing.
 
     Source: protocol.md sections 3.3, 3.4 and 7.3, with 3.18 nos. 5, 6 and 8.
@@ -67,6 +68,7 @@ class Registration:
         new_guid: Callable[[], bytes],
         enrolment: Enrolment,
         banned: Container[str],
+        busy: set[str],
         keep_alive_s: int = 0,
     ) -> None:
         self._presence = presence
@@ -82,7 +84,7 @@ class Registration:
         self._banned = banned
         self._keep_alive_s = keep_alive_s
         self._clones = Clones(notices)
-        self._being_stored: set[str] = set()
+        self._busy = busy
 
     def register_peer(self, message: pb.RendezvousMessage, origin: Address) -> Outcome:
         """Answer a heartbeat: known here, or please register with your key."""
@@ -158,7 +160,7 @@ class Registration:
         peer, host = self._presence.get(claim.peer_id), claim.origin.host
         if peer is not None and peer.ip == host and claim.owns(peer.stored):
             return self._renew(peer, claim)
-        if claim.peer_id in self._being_stored:
+        if claim.peer_id in self._busy:
             return ()  # the first of two alike is answered; of two rivals, one must repeat
         if peer is None and self._directory.is_refused(claim.peer_id, host):
             return self._too_frequent(claim)  # at once: it may be a flood
@@ -170,14 +172,14 @@ class Registration:
         return self._accept(claim, peer.stored)
 
     async def _register(self, claim: Claim) -> Effects:
-        self._being_stored.add(claim.peer_id)
+        self._busy.add(claim.peer_id)
         try:
             return await self._decide(claim)
         except StorageError:
             self._notices.count(Event.STORAGE_FAILED)
             return claim.answer(_RESULT.SERVER_ERROR)
         finally:
-            self._being_stored.discard(claim.peer_id)
+            self._busy.discard(claim.peer_id)
 
     async def _decide(self, claim: Claim) -> Effects:
         peer = await self._directory.find_claimed(claim.peer_id, claim.origin.host)
@@ -195,9 +197,8 @@ class Registration:
         stored = StoredPeer(claim.peer_id, guid, claim.uuid, claim.pk, claim.origin.host)
         if guid:
             await self._store.save(stored)
-        effects = self._accept(claim, stored)
         self._presence.try_register(self._presence.remember(stored))
-        return effects
+        return self._accept(claim, stored)
 
     async def _change(self, peer: Peer, claim: Claim) -> Effects:
         stored = peer.stored
@@ -227,6 +228,8 @@ class Registration:
 
     def _accept(self, claim: Claim, stored: StoredPeer) -> Effects:
         """Take the device in where it is now."""
+        if claim.peer_id in self._banned:  # meanwhile
+            return self._not_deployed(claim)
         peer = self._presence.get(claim.peer_id)
         replaced = None if peer is None else peer.held
         self._presence.confirm(stored, claim.route)

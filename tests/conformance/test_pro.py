@@ -164,7 +164,7 @@ class PolicyTests(UnderPolicy):
         self.assertFalse(self.is_online())
         self.under(refuse())
         self.assertTrue(self.is_online())
-        self.assertEqual([Door.ONLINE], [asked.door for asked in self.policy.asked])
+        self.assertEqual({Door.ONLINE}, {asked.door for asked in self.policy.asked})
 
     def pushes(self) -> list[Any]:
         """Return what B is pushed when it is punched, fetched and asked to a relay."""

@@ -310,10 +310,33 @@ class ChangeTests(RoomsTests):
             for effects in map(self.successResultOf, outcomes)
         ]
         self.assertEqual(
-            [pb.RegisterPkResponse.OK, pb.RegisterPkResponse.SERVER_ERROR], results
+            [pb.RegisterPkResponse.OK, pb.RegisterPkResponse.TOO_FREQUENT], results
         )
         stored = self.stored("my-laptop")
         self.assertEqual(UUID, stored and stored.uuid)
+
+    def test_while_it_registers(self) -> None:
+        """A device that registers at this moment must ask again; so must an operator."""
+        self.store.holding = True
+        registering = self.begin(self.claim(pk=OTHER_PK))
+        self.store.holding = False
+        self.assertEqual("TOO_FREQUENT", self.change("my-laptop"))
+        for command in ("release", "approve"):
+            self.assertIn("try again", self.console(f"{command} {BOB_ID}"))
+        self.assertIn("try again", self.console(f"rename {BOB_ID} my-laptop"))
+        self.store.give()
+        self.assertEqual("OK", result_name(list(self.successResultOf(registering))))
+        self.assertEqual("OK", self.change("my-laptop"))
+
+    def test_banned_while_it_registers(self) -> None:
+        """A device that is banned while it is being stored is refused."""
+        self.store.holding = True
+        registering = self.begin(self.claim(pk=OTHER_PK))
+        self.console(f"ban {BOB_ID}")
+        self.store.give()
+        result = result_name(list(self.successResultOf(registering)))
+        self.assertEqual("NOT_DEPLOYED", result)
+        self.assertFalse(self.is_online())
 
     def test_refusals(self) -> None:
         """Foreign and banned ids, no uuid, a broken database, too often."""

@@ -190,7 +190,7 @@ class SlowStoreTests(RoomsTests):
     def tearDown(self) -> None:
         self.assertEqual(0, self.store.held)
         registration: Any = self.rooms.core._datagrams["register_pk"]
-        self.assertEqual(set(), registration.__self__._being_stored)
+        self.assertEqual(set(), registration.__self__._busy)
 
     def give_all(self) -> None:
         while self.store.held:
