@@ -18,6 +18,7 @@ import websockets
 from rdserver.wire import pb
 from rdserver.wire.address import Address, decode_address
 from tests.integration.case import ProcessTests
+from tests.integration.client import online
 from tests.integration.process import free_port
 from tests.integration.relayed import new_session
 from tests.integration.sockets import Stream
@@ -107,6 +108,25 @@ class IdServerTests(WebTests):
             self.assertEqual(b"", answer.punch_hole_response.socket_addr)
             request = pb.PunchHoleRequest(id=peer_id.encode(), licence_key=key)
             await one.send(pb.encode(Message(punch_hole_request=request)))
+
+    def test_device(self) -> None:
+        """A device registers in plain and over TLS, and is reached by its connection."""
+        for number, url in enumerate(self.id_urls()):
+            run(self.register(url, f"77777777{number}"))
+
+    async def register(self, url: str, peer_id: str) -> None:
+        asker = self.controller(self.ports)
+        async with self.open(url) as line:
+            claim = pb.RegisterPk(id=peer_id.encode(), uuid=b"machine", pk=bytes(32))
+            answer = await ask(line, register_pk=claim)
+            self.assertEqual(pb.RegisterPkResponse.OK, answer.register_pk_response.result)
+            self.assertEqual([True], online(self.ports, "127.0.0.9", [peer_id]))
+            waiting = asker.punch(peer_id)
+            push = pb.decode(await line.recv())
+            self.assertEqual("punch_hole", push.WhichOneof("union"))
+            waiting.close()
+        while online(self.ports, "127.0.0.9", [peer_id]) != [False]:
+            await asyncio.sleep(0.01)
 
     def test_real_address(self) -> None:
         """A proxy on this machine is believed who its client is."""
