@@ -51,7 +51,6 @@ class SilentClientTests(TestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.ended: Deferred[int] = Deferred()
         self.outlet = Outlet(Notices(Logger(), Event, self.clock.seconds))
         self.admission = Admission(10, 10)
         self.asked = 0
@@ -63,7 +62,7 @@ class SilentClientTests(TestCase):
     def listen(self) -> IListeningPort:
         """Return the port; the deadlines are the test's, the bytes are real."""
         factory = RendezvousFactory(
-            door=Door(self.decide, self.ended.callback, 1000),
+            door=Door(self.decide, lambda _stream: None, 1000),
             outlet=self.outlet,
             admission=self.admission,
             clock=self.clock,
@@ -107,6 +106,11 @@ class SilentClientTests(TestCase):
         while self.asked < times:
             await deferLater(REACTOR, 0.01, lambda: None)
 
+    async def until_gone(self) -> None:
+        """Wait until the connection has ended."""
+        while self.outlet.open_streams():
+            await deferLater(REACTOR, 0.01, lambda: None)
+
     async def read_all(self) -> int:
         """Return how many bytes come before an orderly end; -1 for a reset."""
         self.client.setblocking(False)
@@ -127,7 +131,8 @@ class SilentClientTests(TestCase):
     async def test_answers_pile_up(self) -> None:
         """It is cut as soon as a few answers wait for it."""
         self.client.sendall(b"".join(frame(number) for number in range(1, 50)))
-        await self.ended
+        await self.until_asked(1)
+        await self.until_gone()
         self.assertLess(self.asked, 10)
         self.assertEqual(-1, await self.read_all())
 
@@ -137,9 +142,9 @@ class SilentClientTests(TestCase):
         self.client.sendall(frame(0))
         await self.until_asked(1)
         await deferLater(REACTOR, 0.1, lambda: None)
-        self.assertFalse(self.ended.called)
+        self.assertEqual(1, len(self.outlet.open_streams()))
         self.clock.advance(CLOSING_S)
-        await self.ended
+        await self.until_gone()
         self.assertEqual(-1, await self.read_all())
 
     @awaited
@@ -147,7 +152,7 @@ class SilentClientTests(TestCase):
         """Read in time, it comes whole, and the end is an orderly one."""
         self.client.sendall(frame(0))
         self.assertLess(LONG_BYTES, await self.read_all())
-        await self.ended
+        await self.until_gone()
 
 
 class RelayCheckTests(TestCase):
