@@ -6,9 +6,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar
 
 from attrs import evolve, field, mutable
+from twisted.internet.defer import Deferred
 
 from rdserver.rendezvous.access import AccessRequest, Decision, Door, Verdict
-from rdserver.rendezvous.effects import Answer, Stream
+from rdserver.rendezvous.effects import Answer, Close, Stream
 from rdserver.rendezvous.http_proxying import ApiError, ApiResponse
 from rdserver.rendezvous.stream_state import HEARTBEAT_S
 from rdserver.rendezvous.switch_grants import ATTEMPT_S, verifier_of
@@ -420,3 +421,56 @@ class SlowSwitchTests(SwitchTests):
     """The same where each verdict must be waited for."""
 
     make_policy = SlowPolicy
+
+
+class PatientPolicy(Policy):
+    """Answers at the ticket's door when it is told to."""
+
+    waiting: list[Deferred[None]]
+
+    def decide(self, request: AccessRequest) -> Decision:
+        decided = super().decide(request)
+        if request.door is not Door.TICKET:
+            return decided
+        assert isinstance(decided, Verdict)
+        self.waiting.append(Deferred())
+
+        async def wait(until: Deferred[None]) -> Verdict:
+            await until
+            return decided
+
+        return wait(self.waiting[-1])
+
+
+class MeanwhileTests(UnderPolicy):
+    """What happens while a policy thinks."""
+
+    make_policy = PatientPolicy
+
+    def setUp(self) -> None:
+        PatientPolicy.waiting = []
+        self.under(lambda _request: Verdict())
+        self.alice, self.sender = self.stream(), self.stream(BOB_TCP)
+        hole = self.asked(self.alice)
+        self.fields = {"socket_addr": hole.socket_addr, "id": ID, "uuid": b"session"}
+
+    def respond(self, sender: Stream) -> Deferred[Any]:
+        """Begin to pass B's answer on."""
+        return self.begin(self.frame("relay_response", self.fields, sender))
+
+    def test_223_two_answers(self) -> None:
+        """Of two answers, both judged, A gets one."""
+        outcomes = [self.respond(self.sender), self.respond(self.stream(BOB_TCP))]
+        for until in PatientPolicy.waiting:
+            until.callback(None)
+        first, second = map(self.successResultOf, outcomes)
+        self.assertEqual((2, 1), (len(first), len(second)))
+        self.assertEqual(["session"], self.announced)
+
+    def test_223_a_is_gone(self) -> None:
+        """If A leaves meanwhile nobody is told anything, the relay neither."""
+        outcome = self.respond(self.sender)
+        self.core.stream_closed(self.alice.id)
+        PatientPolicy.waiting[0].callback(None)
+        self.assertEqual([Close(self.sender.id)], self.successResultOf(outcome))
+        self.assertEqual([], self.announced)
