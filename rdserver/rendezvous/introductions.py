@@ -35,6 +35,8 @@ Ruled: TypeAlias = Callable[[Judged], Outcome]
 Found: TypeAlias = Callable[[Peer | None], Effects]
 """Goes on with a device, or None: nobody has that id."""
 
+Failed: TypeAlias = Callable[[], Effects]
+
 Push: TypeAlias = pb.PunchHole | pb.FetchLocalAddr | pb.RequestRelay
 
 
@@ -79,23 +81,23 @@ class Introductions:
             )
         return Judged(request, verdict)
 
-    def seek(self, peer_id: str, host: str, then: Found, failed: Effects) -> Outcome:
+    def seek(self, peer_id: str, host: str, then: Found, failed: Failed) -> Outcome:
         """
         Go on as soon as it is known whether there is such a device.
 
-        :param failed: what to do if storage cannot tell.
+        :param failed: says what to do if storage cannot tell.
         """
         peer = self.directory.get(peer_id)
         return self._look_up(peer_id, host, then, failed) if peer is None else then(peer)
 
     async def _look_up(
-        self, peer_id: str, host: str, then: Found, failed: Effects
+        self, peer_id: str, host: str, then: Found, failed: Failed
     ) -> Effects:
         try:
             peer = await self.directory.find_called(peer_id, host)
         except StorageError:
             self.notices.count(Event.STORAGE_FAILED)
-            return failed
+            return failed()
         return then(peer)
 
     def credential(self, host: str, peer_id: str) -> Credential:

@@ -59,7 +59,7 @@ class Punching:
         if judged.verdict.refusal:
             return _refuse(stream, _FAILURE(other_failure=judged.verdict.refusal.encode()))
         then = partial(self._ask, request, stream, credential, judged)
-        failed = _refuse(stream, _FAILURE(other_failure=STORAGE_TEXT.encode()))
+        failed = partial(_failed, stream)
         return self._with.seek(judged.asked.peer_id, judged.asked.host, then, failed)
 
     def _ask(
@@ -208,6 +208,10 @@ def _fetch_local_addr(
     )
     permit(fetch, pending.judged.verdict)
     return pb.RendezvousMessage(fetch_local_addr=fetch)
+
+
+def _failed(stream: Stream) -> Effects:
+    return _refuse(stream, _FAILURE(other_failure=STORAGE_TEXT.encode()))
 
 
 def _refuse(stream: Stream, response: pb.PunchHoleResponse) -> Effects:

@@ -75,7 +75,7 @@ class Relaying:
         if judged.verdict.refusal:
             return self._refuse(stream, judged.verdict.refusal)
         then = partial(self._ask, request, stream, judged)
-        failed = _refusal(stream, STORAGE_TEXT)
+        failed = partial(_refusal, stream, STORAGE_TEXT)
         return self._with.seek(judged.asked.peer_id, judged.asked.host, then, failed)
 
     def _is_ours(self, relay_server: str, host: str, peer_id: str) -> bool:

@@ -117,6 +117,7 @@ class StreamState:
 
     :param offer: makes our half of a key exchange, fresh for this connection; None where
         none is ever offered: on WebSocket, on port-1, and without a key to sign with.
+    :ivar rules: what holds now.
     """
 
     def __init__(self, offer: Callable[[], KeyOffer] | None) -> None:
@@ -124,11 +125,7 @@ class StreamState:
         self._offer: KeyOffer | None = None
         self._channel: SecureChannel | None = None
         self.state = State.NEW
-
-    @property
-    def rules(self) -> Rules:
-        """Return what holds now."""
-        return RULES[self.state]
+        self.rules = RULES[State.NEW]
 
     @property
     def is_secure(self) -> bool:
@@ -165,7 +162,8 @@ class StreamState:
         if kind == "key_exchange":
             self._exchange(message.key_exchange)
             return None
-        self._step(Happening.REQUEST)
+        if self.state is not State.TALKING:  # where a request changes nothing
+            self._step(Happening.REQUEST)
         return message if rules.takes is None or kind in rules.takes else None
 
     def seal(self, payload: bytes) -> bytes:
@@ -190,4 +188,4 @@ class StreamState:
         state = NEXT.get((self.state, happening))
         if state is None:
             raise ProtocolError(f"{happening.name} while {self.state.name}")
-        self.state = state
+        self.state, self.rules = state, RULES[state]

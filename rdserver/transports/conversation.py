@@ -79,10 +79,17 @@ class Conversation:
 
     :param address: the client's.
     :param websocket: whether the line is one.
+    :param has_spoken: whether the client has begun to say something.
     """
 
     def __init__(
-        self, line: Line, company: Company, address: Address, *, websocket: bool
+        self,
+        line: Line,
+        company: Company,
+        address: Address,
+        *,
+        websocket: bool,
+        has_spoken: bool = False,
     ) -> None:
         self._line = line
         self._company = company
@@ -91,13 +98,14 @@ class Conversation:
         self._until = company.now() + LIFE_S
         self._stream = Stream(self._outlet.add(self), address, websocket)
         self._talk = StreamState(None if websocket else company.door.offer)
-        self._is_quiet = True
+        self._is_quiet = not (websocket or has_spoken)
+        self._is_kept = False
         self._state = _State.OPEN
         self._deciding = False
         self._has_left = False
         self._frames_left = MAX_FRAMES
         self._closing_s = CLOSING_S
-        line.wait(FRAME_S if websocket else company.door.silence_s)
+        line.wait(company.door.silence_s if self._is_quiet else FRAME_S)
 
     @property
     def is_open(self) -> bool:
@@ -202,6 +210,7 @@ class Conversation:
             self._talk.keep(happening)
             self._until = math.inf
             self._line.hold()
+            self._is_kept = True
             self._company.kept.start(self)
 
     def beat(self) -> None:
@@ -217,7 +226,6 @@ class Conversation:
         """Close once everything written is out; cut if that takes too long."""
         if self._state is _State.OPEN:
             self._state = _State.CLOSING
-            self._company.kept.stop(self)
             self._leave()
             self._line.wait(self._closing_s)
             self._line.close()
@@ -226,7 +234,6 @@ class Conversation:
         """Close now, whatever is not out yet."""
         if self._state is not _State.GONE:
             self._state = _State.CLOSING
-            self._company.kept.stop(self)
             self._leave()
             self._line.cut()
 
@@ -248,7 +255,6 @@ class Conversation:
     def lost(self) -> None:
         """The connection is gone."""
         self._state = _State.GONE
-        self._company.kept.stop(self)
         self._outlet.remove(self._stream.id)
         if self._door.long_frames is not None:
             self._door.long_frames.release(self._stream.id)
@@ -258,6 +264,8 @@ class Conversation:
 
     def _leave(self) -> None:
         """Tell that nobody is reached here, or waits, from now on; once."""
+        if self._is_kept:
+            self._company.kept.stop(self)
         if self._has_left or self._deciding:  # else it would come before what is decided
             return
         self._has_left = True

@@ -27,10 +27,13 @@ class Caller:
 class Handover:
     """Lets the reactor make a transport, and remembers the protocol on it."""
 
-    def __init__(self, factory: RendezvousFactory) -> None:
+    def __init__(self, factory: RendezvousFactory, has_spoken: bool) -> None:
         self._factory = factory
+        self._has_spoken = has_spoken
         self.protocol: RendezvousStream | None = None
 
     def buildProtocol(self, addr: Any) -> RendezvousStream | None:
         self.protocol = self._factory.buildProtocol(addr)
+        if self.protocol is not None:
+            self.protocol.has_spoken = self._has_spoken
         return self.protocol

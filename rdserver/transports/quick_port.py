@@ -210,7 +210,7 @@ class QuickPort:
         if caller.since_s is not None:
             waited_s = self._now() - caller.since_s
             self._epoll.unregister(caller.socket)  # our closing it is not its end
-        handover = Handover(self._factory)
+        handover = Handover(self._factory, bool(data))
         family = caller.socket.family
         try:  # the reactor makes a duplicate of the socket
             self._reactor.adoptStreamConnection(caller.socket.fileno(), family, handover)

@@ -40,6 +40,8 @@ class RendezvousStream(Protocol, Timed):
 
     :param address: the client's.
     :param clock: for the deadlines.
+    :ivar has_spoken: whether anything has come; to be set before the connection is made if
+        somebody else has read it.
     """
 
     transport: Server
@@ -49,13 +51,18 @@ class RendezvousStream(Protocol, Timed):
         self._company = company
         self.clock = clock
         self._decoder = FrameDecoder(company.door.max_frame_bytes, self._may_be_long)
-        self._has_spoken = False
+        self.has_spoken = False
+        self._is_known = False
 
     def connectionMade(self) -> None:
         self.transport.setTcpNoDelay(True)
         self.transport.registerProducer(self, True)
         self._conversation = Conversation(
-            self, self._company, self._address, websocket=False
+            self,
+            self._company,
+            self._address,
+            websocket=False,
+            has_spoken=self.has_spoken,
         )
 
     def take_over(self, data: bytes, waited_s: float) -> None:
@@ -72,9 +79,11 @@ class RendezvousStream(Protocol, Timed):
         self.dataReceived(data)
 
     def dataReceived(self, data: bytes) -> None:
-        if not self._has_spoken:
-            self._has_spoken = True
+        if not self.has_spoken:
+            self.has_spoken = True
             self._conversation.spoke()
+        if not self._is_known:
+            self._is_known = True
             self._refuse_foreign(foreign(data))
         if self._conversation.is_open:
             frames = self._decoder.feed(data)
