@@ -45,6 +45,8 @@ _NOT_PASSED = frozenset(
 
 _BAD_REQUEST, _FORBIDDEN, _BUSY, _BAD_GATEWAY = 400, 403, 503, 502
 
+_NO_ANSWER = b"The API server does not answer"
+
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
@@ -121,7 +123,8 @@ class HttpProxying:
             self._notices.warn(
                 Event.API_FAILED, "the API at api-url does not answer: {why}", why=str(e)
             )
-            return _answer(stream, status=_BAD_GATEWAY, error=str(e).encode())
+            # Why is the operator's: it may name his hosts, and anybody may ask.
+            return _answer(stream, status=_BAD_GATEWAY, error=_NO_ANSWER)
         finally:
             self._under_way[bucket] -= 1
             if not self._under_way[bucket]:

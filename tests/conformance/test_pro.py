@@ -373,7 +373,8 @@ class ApiTests(DoorTests):
         self.clock.advance(api_client.TOTAL_S)
         self.api.answers[0].errback(ApiError("no answer"))
         [response] = client.received()
-        self.assertEqual(b"no answer", response.http_proxy_response.error)
+        self.assertEqual(502, response.http_proxy_response.status)
+        self.assertTrue(response.http_proxy_response.error)
 
     def test_237_elsewhere(self) -> None:
         """Other paths and absolute URLs are an error; nothing is asked."""

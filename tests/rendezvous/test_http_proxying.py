@@ -96,12 +96,14 @@ class ProxyingTests(RoomsTests):
         self.assertEqual([(b"A", b"b")], [(h.name, h.value) for h in response.headers])
 
     def test_api_fails(self) -> None:
-        """Without an answer of the API the client hears why."""
+        """Without an answer of the API the client hears so, and the operator why."""
         stream = self.secure()
         waiting = self.passed(stream)
         self.api.answers[0].errback(ApiError("no answer in 25 s"))
         response = self.response(self.successResultOf(waiting), stream)
-        self.assertEqual((502, b"no answer in 25 s"), (response.status, response.error))
+        self.assertEqual(502, response.status)
+        self.assertEqual(b"The API server does not answer", response.error)
+        self.assertIn("no answer in 25 s", self.lines()[0])
         self.assertEqual(1, self.notices.counts[Event.API_FAILED])
 
     def test_plain_text(self) -> None:
