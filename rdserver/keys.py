@@ -9,7 +9,6 @@ Source: protocol.md sections 2.5 and 6.4.
 
 from __future__ import annotations
 
-import hmac
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from pathlib import Path
@@ -123,14 +122,6 @@ class RelayKeys:
 
     required: str = field(repr=False)
     old: tuple[str, ...] = ()
-
-
-def keys_equal(one: str, other: str) -> bool:
-    """Compare two keys in a time that does not tell where they differ."""
-    # A key from the command line may hold bytes that were no UTF-8.
-    return hmac.compare_digest(
-        one.encode("utf-8", "surrogateescape"), other.encode("utf-8", "surrogateescape")
-    )
 
 
 def decode_base64(text: str | bytes) -> bytes | None:

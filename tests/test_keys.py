@@ -22,7 +22,6 @@ from rdserver.keys import (
     ServerKey,
     decode_base64,
     generate_key_pair,
-    keys_equal,
     load_relay_key,
     load_server_key,
 )
@@ -141,23 +140,6 @@ class Base64Tests(SynchronousTestCase):
         """Other alphabets, spaces, wrong lengths and other scripts are not base64."""
         for text in ("_-9h", "YW I=", "Y", "YWI===", "schlüssel", "\udcff", "YWI=\n"):
             self.assertIsNone(decode_base64(text), text)
-
-
-class KeysEqualTests(SynchronousTestCase):
-    def test_equal(self) -> None:
-        """Texts are equal character by character, in any script."""
-        self.assertTrue(keys_equal("schlüssel", "schlüssel"))
-        self.assertTrue(keys_equal("", ""))
-
-    def test_different(self) -> None:
-        """One other, missing or additional character makes a difference."""
-        for other in ("keX", "ke", "keys", "", "Key", "kéy"):
-            self.assertFalse(keys_equal("key", other), other)
-
-    def test_not_utf8(self) -> None:
-        """A key given in bytes that are no UTF-8 can be compared too."""
-        self.assertTrue(keys_equal("k\udcff", "k\udcff"))
-        self.assertFalse(keys_equal("k\udcff", "kÿ"))
 
 
 class KeySettingTests(FolderCase):

@@ -18,7 +18,7 @@ from rdserver.rendezvous.events import shown
 
 HELP = """\
 devices [waiting|<id to begin behind>] [<number>]
-approve <id> [<number>]
+approve <id> [<machine>]
 release <id>
 ban <id>
 unban <id>
@@ -27,7 +27,6 @@ rename <id> <new id>
 
 _PAGE = 50
 _MOST = 10_000
-_UUID_SHOWN = 4
 
 Act = Callable[[list[str]], Awaitable[str]]
 
@@ -73,8 +72,7 @@ class _DeviceConsole:
         return _lines(map(_device_line, devices))
 
     async def approve(self, words: list[str]) -> str:
-        number = int(words[1]) if words[1:] else None
-        await self._devices.approve(words[0], number)
+        await self._devices.approve(words[0], *words[1:2])
         return f"{words[0]} may join\n"
 
     async def release(self, words: list[str]) -> str:
@@ -112,11 +110,5 @@ def _device_line(device: Device) -> str:
 
 
 def _waiting_line(applicant: Applicant) -> str:
-    claim = applicant.claim
-    machine = _short(claim.uuid)
-    return f"{shown(claim.peer_id)} waiting {claim.origin.host} machine {machine}"
-
-
-def _short(uuid: bytes) -> str:
-    """Return enough of a machine's identity to tell two apart, and no more."""
-    return uuid[-_UUID_SHOWN:].hex()
+    peer_id, host = shown(applicant.claim.peer_id), applicant.claim.origin.host
+    return f"{peer_id} waiting {host} machine {applicant.machine}"

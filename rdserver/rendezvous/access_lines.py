@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 from rdserver.rendezvous.access import ALLOWED, Verdict
 from rdserver.rendezvous.access_rules import AccessRules, IPNetwork, Rule, is_costly
+from rdserver.rendezvous.claim import MIN_ID_BYTES
+from rdserver.rendezvous.directory import MAX_ID_BYTES
 
 MAX_RULES = 10_000
 MAX_COSTLY = 200
@@ -57,7 +59,7 @@ def read_rules(text: str) -> AccessRules:
     :raises ValueError: a line is no good; the sentence begins with its number.
     """
     reader = _Reader()
-    for number, content in enumerate(text.split("\n"), 1):
+    for number, content in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
         try:
             reader.read(content)
         except ValueError as e:
@@ -102,6 +104,8 @@ class _Reader:
 
 def _line(content: str) -> _Line | None:
     """Return the parts of a line, or None for one with nothing on it."""
+    if "\r" in content:
+        raise ValueError("there is a carriage return in it")
     words, text = _tokens(content)
     if not words and text is None:
         return None
@@ -153,16 +157,31 @@ def _default(line: _Line) -> Verdict:
 def _rule(line: _Line) -> Rule:
     patterns = tuple(_items(line.verb, line.clauses[line.verb]))
     for pattern in patterns:
-        if _network(pattern) is not None:
-            raise ValueError(
-                f"{_shown(pattern)} is an address, and those stand behind from; write * "
-                "for all devices"
-            )
+        _check_pattern(pattern)
     permissions = line.clauses.get("with", [])
     if "with" in line.clauses and not permissions:
         raise ValueError("no permission stands behind with")
     networks = _networks(line.clauses.get("from", ["any"]))
     return Rule(patterns, networks, _verdict(line.verb, permissions, line.text))
+
+
+def _check_pattern(pattern: str) -> None:
+    """Refuse what fits no device, and so is not what it seems."""
+    if _network(pattern) is not None:
+        raise ValueError(
+            f"{_shown(pattern)} is an address, and those stand behind from; write * for "
+            "all devices"
+        )
+    if not pattern.isprintable() or any(char in pattern for char in "#[]"):
+        raise ValueError(
+            f"{_shown(pattern)} is no id: patterns have *, ? and what ids have; a comment "
+            "begins behind a blank"
+        )
+    if "*" not in pattern and not MIN_ID_BYTES <= len(pattern.encode()) <= MAX_ID_BYTES:
+        raise ValueError(
+            f"{_shown(pattern)} fits no id, for those have {MIN_ID_BYTES} to "
+            f"{MAX_ID_BYTES} bytes; write * for any text"
+        )
 
 
 def _items(clause: str, words: Sequence[str]) -> Sequence[str]:

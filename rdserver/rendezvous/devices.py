@@ -63,17 +63,17 @@ class Devices:
         """Return the machines that wait for approval."""
         return self.enrolment.waiting()
 
-    async def approve(self, peer_id: str, number: int | None = None) -> None:
+    async def approve(self, peer_id: str, machine: str = "") -> None:
         """
         Let a device in: the one that waits, or whichever asks first.
 
-        :param number: which one, from 1, if several machines wait for the same id.
+        :param machine: which one, if several machines wait for the same id.
         """
-        _check_id(peer_id)
+        self._check_free(peer_id)
         with self._alone_with(peer_id):
             if await self.store.find(peer_id) is not None:
                 raise DeviceError(f"{peer_id} is approved already")
-            claim = self._chosen(peer_id, number)
+            claim = self._chosen(peer_id, machine)
             stored = StoredPeer(peer_id, self.new_guid(), b"", b"", "")
             if claim is not None:
                 stored = evolve(
@@ -109,6 +109,7 @@ class Devices:
             raise DeviceError(
                 f"{new_id} is no id: a letter, then 5 to 15 letters, digits, _ or -"
             )
+        self._check_free(new_id)
         with self._alone_with(old_id, new_id):
             stored = await self._stored(old_id)
             if await self.store.find(new_id) is not None:
@@ -134,18 +135,27 @@ class Devices:
             raise DeviceError(f"there is no device {peer_id}")
         return stored
 
-    def _chosen(self, peer_id: str, number: int | None) -> Claim | None:
+    def _check_free(self, peer_id: str) -> None:
+        """Refuse an id that nobody may have, or that is only in memory."""
+        _check_id(peer_id)
+        if peer_id in self.banned:
+            raise DeviceError(f"{peer_id} is banned")
+        peer = self.presence.get(peer_id)
+        if peer is not None and not peer.stored.guid:
+            raise DeviceError(f"{peer_id} is a device that asked not to be listed")
+
+    def _chosen(self, peer_id: str, machine: str) -> Claim | None:
         waiting = self.enrolment.waiting(peer_id)
-        if number is None and len(waiting) > 1:
+        if machine:
+            waiting = [one for one in waiting if one.machine == machine]
+            if not waiting:
+                raise DeviceError(f"no machine {machine} waits for {peer_id}")
+        if len(waiting) > 1:
+            machines = ", ".join(sorted(one.machine for one in waiting))
             raise DeviceError(
-                f"{len(waiting)} machines ask for {peer_id}: see devices waiting, and say "
-                f"which: approve {peer_id} 1"
+                f"several machines ask for {peer_id}; say which one behind it: {machines}"
             )
-        if number is None:
-            return waiting[0].claim if waiting else None
-        if not 1 <= number <= len(waiting):
-            raise DeviceError(f"{len(waiting)} machines ask for {peer_id}, not {number}")
-        return waiting[number - 1].claim
+        return waiting[0].claim if waiting else None
 
     def _drop(self, peer_id: str) -> None:
         held = self.presence.drop(peer_id)

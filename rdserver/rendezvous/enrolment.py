@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 
 from attrs import frozen
 
@@ -12,6 +13,8 @@ from rdserver.rendezvous.claim import Claim
 from rdserver.rendezvous.events import Event, shown
 from rdserver.rendezvous.slices import in_slices
 from rdserver.wire.address import address_bucket
+
+_NAME_CHARS = 16
 
 MAX_APPLICANTS = 1000
 MAX_PER_ADDRESS = 20
@@ -29,6 +32,11 @@ class Applicant:
 
     claim: Claim
     at_s: float
+
+    @property
+    def machine(self) -> str:
+        """What the machine is called: it tells nothing, and nobody else can have it."""
+        return sha256(self.claim.uuid).hexdigest()[:_NAME_CHARS]
 
 
 class Enrolment:
@@ -68,7 +76,7 @@ class Enrolment:
         return False
 
     def waiting(self, peer_id: str | None = None) -> list[Applicant]:
-        """Return who waits, for one id or for all, the last one who asked at the end."""
+        """Return who waits, for one id or for all, in no order that would last."""
         return [
             applicant
             for (waiting_id, _uuid), applicant in self._applicants.items()
@@ -96,11 +104,19 @@ class Enrolment:
         self._remove(claim.peer_id, claim.uuid)
         bucket = address_bucket(claim.origin.host)
         if self._per_address[bucket] >= MAX_PER_ADDRESS:
-            return  # those who came first are not pushed out by a neighbour's inventions
+            # Machines that are there ask again soon; inventions in their name may not.
+            self._remove(*self._oldest_of(bucket))
         self._applicants[claim.peer_id, claim.uuid] = Applicant(claim, self._now())
         self._per_address[bucket] += 1
         if len(self._applicants) > MAX_APPLICANTS:
             self._remove(*next(iter(self._applicants)))
+
+    def _oldest_of(self, bucket: str) -> tuple[str, bytes]:
+        return next(
+            key
+            for key, applicant in self._applicants.items()
+            if address_bucket(applicant.claim.origin.host) == bucket
+        )
 
     def _remove(self, peer_id: str, uuid: bytes) -> None:
         applicant = self._applicants.pop((peer_id, uuid), None)

@@ -78,8 +78,9 @@ class IdChange:
             return _RESULT.NOT_DEPLOYED
         holder = await self.directory.find_claimed(new_id, host)
         if holder is not None:
-            is_own = holder.stored.uuid == request.uuid
-            return _RESULT.OK if is_own else _RESULT.ID_EXISTS
+            # One that was released, or approved before anybody had it, is free.
+            is_free = holder.stored.uuid in (b"", request.uuid)
+            return _RESULT.OK if is_free else _RESULT.ID_EXISTS
         peer = await self.directory.find_claimed(old_id, host)
         if peer is None:
             return _RESULT.OK

@@ -27,6 +27,9 @@ from rdserver.rendezvous.pending import Pending, PendingTable
 from rdserver.rendezvous.routing import Lan, Relays
 from rdserver.wire import pb
 
+OFFLINE_TEXT = "Remote desktop is offline"
+"""The client translates it."""
+
 BANNED_TEXT = "This device is disabled on the ID server"
 
 Ruled: TypeAlias = Callable[[Judged], Outcome]
@@ -74,10 +77,10 @@ class Introductions:
         if verdict.refusal:
             self.notices.warn(
                 Event.ACCESS_REFUSED,
-                "{door} from {remote} to {peer_id} is refused",
-                door=request.door.value,
+                "{door} from {remote} is refused: {why}",
+                door=f"{request.door.value} {shown(request.peer_id)}".rstrip(),
                 remote=request.host,
-                peer_id=shown(request.peer_id),
+                why=verdict.refusal,
             )
         return Judged(request, verdict)
 
@@ -108,6 +111,13 @@ class Introductions:
     def proof(self, pending: Pending, version: bytes) -> bytes:
         """Return the signed ``IdPk`` of B for an A that waits for it."""
         return pending.credential.prove(self.presence.get(pending.peer_id), version)
+
+    def trouble_with(self, pending: Pending) -> str:
+        """Return why A cannot have a device that has answered, empty if it can."""
+        if pending.peer_id in self.banned:
+            return BANNED_TEXT
+        # Without it there is no proof of its key, and A would go on without encryption.
+        return "" if self.presence.get(pending.peer_id) else OFFLINE_TEXT
 
     def answer(
         self, pending: Pending, message: pb.RendezvousMessage, relay: str

@@ -104,8 +104,11 @@ class Punching:
         )
         if relayed or stream.websocket:
             hole.nat_type = pb.SYMMETRIC
-        if not relayed:
-            _tell_ways(hole, request, stream)
+        if not forced:
+            hole.upnp_port = request.upnp_port
+            hole.socket_addr_v6 = global_ipv6(request.socket_addr_v6)
+        if not relayed and not stream.websocket:
+            hole.udp_port = _port(request.udp_port)
         permit(hole, pending.judged.verdict)
         return pb.RendezvousMessage(punch_hole=hole)
 
@@ -170,6 +173,9 @@ class Punching:
         return (*self._respond(pending, response), Close(sender.id))
 
     def _respond(self, pending: Pending, response: pb.PunchHoleResponse) -> Effects:
+        trouble = self._with.trouble_with(pending)
+        if trouble:
+            response = pb.PunchHoleResponse(other_failure=trouble.encode())
         response.feedback = pending.judged.verdict.feedback
         message = pb.RendezvousMessage(punch_hole_response=response)
         return self._with.answer(pending, message, pb.text(response.relay_server))
@@ -190,12 +196,9 @@ def _is_by_websocket(stream: Stream, route: Route) -> bool:
     return stream.websocket or (isinstance(route, StreamRoute) and route.websocket)
 
 
-def _tell_ways(hole: pb.PunchHole, request: pb.PunchHoleRequest, stream: Stream) -> None:
-    """Tell B by what ways beside TCP it may reach A."""
-    hole.upnp_port = request.upnp_port
-    hole.socket_addr_v6 = global_ipv6(request.socket_addr_v6)
-    if 0 < request.udp_port <= _HIGHEST_PORT and not stream.websocket:
-        hole.udp_port = request.udp_port
+def _port(number: int) -> int:
+    """Return a port, or 0 for what is none."""
+    return number if 0 < number <= _HIGHEST_PORT else 0
 
 
 def _fetch_local_addr(

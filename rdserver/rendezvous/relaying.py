@@ -18,14 +18,18 @@ from rdserver.presence.interface import Peer
 from rdserver.rendezvous.access import AccessRequest, Door, Judged
 from rdserver.rendezvous.effects import Answer, Close, Effects, Outcome, Stream, push
 from rdserver.rendezvous.events import Event
-from rdserver.rendezvous.introductions import BANNED_TEXT, Introductions, permit
+from rdserver.rendezvous.introductions import (
+    BANNED_TEXT,
+    OFFLINE_TEXT,
+    Introductions,
+    permit,
+)
 from rdserver.rendezvous.pending import Kind, Pending
 from rdserver.rendezvous.punch import STORAGE_TEXT
 from rdserver.wire import pb
 from rdserver.wire.address import global_ipv6
 
-# The client translates these two; the others it shows as they are.
-OFFLINE_TEXT = "Remote desktop is offline"
+# The client translates this one; the others it shows as they are.
 UNKNOWN_TEXT = "ID does not exist"
 UNASKED_TEXT = "Not authorised by the ID server: connect again"
 FOREIGN_RELAY_TEXT = "The relay is not one of this ID server's"
@@ -137,11 +141,11 @@ class Relaying:
     ) -> Effects:
         if not self._with.pending.holds(pending):  # another answer came first
             return self._with.nobody_waits(sender)
-        relay = self._relay_for(pending, pb.text(response.relay_server))
-        if judged.verdict.refusal:
-            refusal = pb.PunchHoleResponse(other_failure=judged.verdict.refusal.encode())
-            to_a = pb.RendezvousMessage(punch_hole_response=refusal)
+        refusal = judged.verdict.refusal or self._with.trouble_with(pending)
+        if refusal:
+            to_a = _refusal_for(pending.kind, refusal)
             return (*self._with.answer(pending, to_a, ""), Close(sender.id))
+        relay = self._relay_for(pending, pb.text(response.relay_server))
         if 0 < len(response.uuid) <= _MAX_UUID_BYTES:
             self._announce(pb.text(response.uuid))
         to_a = pb.RendezvousMessage(relay_response=self._answer(pending, response, relay))
@@ -186,6 +190,15 @@ def _is_answer_of(pending: Pending, response: pb.RelayResponse) -> bool:
         or pending.kind is Kind.PUNCH
         or response.uuid == pending.uuid.encode()
     )
+
+
+def _refusal_for(kind: Kind, reason: str) -> pb.RendezvousMessage:
+    """Return what an A understands that has asked so."""
+    if kind is Kind.RELAY:
+        refusal = pb.RelayResponse(refuse_reason=reason.encode())
+        return pb.RendezvousMessage(relay_response=refusal)
+    failure = pb.PunchHoleResponse(other_failure=reason.encode())
+    return pb.RendezvousMessage(punch_hole_response=failure)
 
 
 def _refusal(stream: Stream, reason: str) -> Effects:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Any
 
 from rdserver.rendezvous.effects import Answer, Close, Send
 from rdserver.rendezvous.events import Event
+from rdserver.rendezvous.routing import Lan
 from rdserver.wire import pb
 from rdserver.wire.address import Address, decode_address, encode_address
 from tests.rendezvous.fixture import (
@@ -153,6 +155,15 @@ class WaysTests(RoomsTests):
         near = self.stream(Address(BOB.host, 4444))
         fetch = self.pushed(self.punch(near, socket_addr_v6=GLOBAL), "fetch_local_addr")
         self.assertEqual(GLOBAL, fetch.socket_addr_v6)
+
+    def test_217_mask(self) -> None:
+        """Where only one of both is inside the mask IPv6 may lead to the other."""
+        self.furnish(lan=Lan(ip_network("198.51.100.0/24"), "192.168.0.2"))
+        self.register()
+        hole = self.asked(self.stream(), socket_addr_v6=GLOBAL, udp_port=40000)
+        self.assertEqual(
+            (GLOBAL, pb.SYMMETRIC, 0), (hole.socket_addr_v6, hole.nat_type, hole.udp_port)
+        )
 
     def answers_with(self, address: bytes) -> list[bytes]:
         """Return what A hears of B's IPv6 address, by each of B's answers."""

@@ -90,9 +90,21 @@ class MeaningTests(LinesCase):
         self.assertEqual(text, self.decide(f'deny * "{text}"', "1").refusal)
 
     def test_hash_in_a_word(self) -> None:
-        """A comment begins where a word does."""
-        self.assertEqual(DEFAULT_REFUSAL, self.decide("deny a#1 #b", "a#1").refusal)
-        self.assertEqual(ALLOWED, self.decide("deny a#1 #b", "a"))
+        """A comment begins where a word does; within a pattern it is a mistake."""
+        self.assertEqual(DEFAULT_REFUSAL, self.decide("deny a* #b", "a1").refusal)
+        self.assertIn("a comment begins behind a blank", self.refusal("deny 123456#Bob"))
+
+    def test_fits_no_device(self) -> None:
+        """A pattern that fits no id at all is a mistake: somebody meant something."""
+        for pattern in ("12345", "123\u200b456", "[0-9]*", "123456[7]", "1" * 101):
+            self.assertIn("no id", self.refusal(f"deny {pattern}"), pattern)
+        for pattern in ("1*", "123456", "??????", "1" * 100):
+            read_rules(f"deny {pattern}")
+
+    def test_old_line_ends(self) -> None:
+        """A carriage return alone ends no line, and so would hide what stands behind it."""
+        self.assertIn("carriage return", self.refusal("# rules\rdeny *\r"))
+        self.assertEqual(DEFAULT_REFUSAL, self.decide("# rules\r\ndeny *\r\n", "1").refusal)
 
 
 class MistakeTests(LinesCase):
@@ -212,7 +224,7 @@ class BoundTests(LinesCase):
     def test_costly_patterns(self) -> None:
         """Patterns that are tried one by one are few, those with a star at the end not."""
         costly = "deny *-1, a?*\n" * (MAX_COSTLY // 2)
-        read_rules(costly + "deny *, a*, b\n" * 100)
+        read_rules(costly + "deny *, a*, bbbbbb\n" * 100)
         self.assertEqual(
             f"line {MAX_COSTLY // 2 + 1}: more than {MAX_COSTLY} patterns have wildcards "
             "elsewhere than at the end",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from attrs import evolve
 
 from rdserver.rendezvous.effects import Answer, Close, Keep
@@ -27,6 +29,11 @@ from tests.rendezvous.fixture import (
 OTHER_ID = "234567890"
 
 
+def machine(uuid: bytes) -> str:
+    """Return what the console calls a machine."""
+    return sha256(uuid).hexdigest()[:16]
+
+
 class ApprovalTests(RoomsTests):
     """With enrolment approve, who is stored may be here."""
 
@@ -38,7 +45,7 @@ class ApprovalTests(RoomsTests):
         self.assertEqual("NOT_DEPLOYED", self.register())
         self.assertIsNone(self.stored())
         self.assertEqual(
-            f"{BOB_ID} waiting {BOB.host} machine {UUID[-4:].hex()}\n",
+            f"{BOB_ID} waiting {BOB.host} machine {machine(UUID)}\n",
             self.console("devices waiting"),
         )
         self.assertEqual(1, self.notices.counts[Event.NOT_DEPLOYED])
@@ -81,10 +88,12 @@ class ApprovalTests(RoomsTests):
         self.register()
         self.register(uuid=b"second", origin=STRANGER)
         answer = self.console(f"approve {BOB_ID}")
-        self.assertIn("2 machines ask", answer)
+        self.assertIn(machine(UUID), answer)
+        self.assertIn(machine(b"second"), answer)
+        self.assertIn("no machine 2 waits", self.console(f"approve {BOB_ID} 2"))
         self.assertIsNone(self.stored())
-        self.assertIn("not 3", self.console(f"approve {BOB_ID} 3"))
-        self.console(f"approve {BOB_ID} 2")
+        self.register()  # the order of those who wait does not matter
+        self.console(f"approve {BOB_ID} {machine(b'second')}")
         self.assertEqual("UUID_MISMATCH", self.register())
         self.assertEqual("OK", self.register(uuid=b"second", origin=STRANGER))
 
@@ -105,13 +114,18 @@ class ApplicantTests(RoomsTests):
         self.furnish(needs_approval=True)
 
     def test_one_address(self) -> None:
-        """One address has so many places, and does not push others out."""
+        """One address has so many places, and pushes out its own, those of others never."""
         self.register(origin=STRANGER)
         for n in range(MAX_PER_ADDRESS + 5):
+            self.clock.advance(61)
             self.register(f"invented-{n}")
         waiting = self.rooms._enrolment.waiting()
         self.assertEqual(MAX_PER_ADDRESS + 1, len(waiting))
         self.assertEqual(STRANGER, waiting[0].claim.origin)
+        self.assertEqual("invented-5", waiting[1].claim.peer_id)
+        self.clock.advance(61)
+        self.register()
+        self.assertEqual(BOB_ID, self.rooms._enrolment.waiting()[-1].claim.peer_id)
 
     def test_many_addresses(self) -> None:
         """There are so many places in all; the one not heard of longest goes."""
@@ -185,6 +199,27 @@ class BanTests(RoomsTests):
         self.furnish(store=self.store, banned=banned)
         self.assertEqual("NOT_DEPLOYED", self.register(OTHER_ID))
 
+    def test_answer_afterwards(self) -> None:
+        """B's answer comes too late: A is told, and the relay is not."""
+        for command, text in (("ban", "disabled"), ("release", "offline")):
+            self.setUp()
+            for answer in (self.hole, self.relay_response):
+                self.register()
+                alice, sender = self.stream(), self.stream(BOB_TCP)
+                hole = self.asked(alice)
+                self.console(f"{command} {BOB_ID}")
+                fields = {"id": BOB_ID.encode(), "uuid": b"session"}
+                if answer == self.hole:
+                    effects = self.hole(hole.socket_addr, sender)
+                else:
+                    fields["socket_addr"] = hole.socket_addr
+                    effects = self.relay_response(sender, **fields)
+                response = self.answer(effects, alice, sender)
+                self.assertIn(text, response.other_failure.decode())
+                self.assertEqual(b"", response.socket_addr)
+                self.console(f"unban {BOB_ID}")
+            self.assertEqual([], self.announced)
+
     def test_unban(self) -> None:
         """An id that is free again serves as before."""
         self.console(f"ban {BOB_ID}")
@@ -231,8 +266,10 @@ class RenameTests(RoomsTests):
     def test_refused(self) -> None:
         """Bad ids, unknown ones and those of others are refused with a sentence."""
         self.register("taken-1", uuid=b"another", origin=STRANGER)
+        self.console("ban banned-1")
         for words, text in (
             (f"{BOB_ID} taken-1", "belongs to another"),
+            (f"{BOB_ID} banned-1", "is banned"),
             (f"{BOB_ID} 1abcdef", "is no id"),
             ("nobody-1 newname", "there is no device"),
             (BOB_ID, "usage: rename"),
@@ -338,6 +375,16 @@ class ChangeTests(RoomsTests):
         self.assertEqual("NOT_DEPLOYED", result)
         self.assertFalse(self.is_online())
 
+    def test_free(self) -> None:
+        """An id that was released, or approved for nobody yet, may be taken."""
+        self.register("released", uuid=b"another", origin=STRANGER)
+        self.console("release released")
+        self.console("approve approved")
+        for new_id in ("released", "approved"):
+            self.assertEqual("OK", self.change(new_id))
+            self.assertEqual("OK", self.register(new_id))
+            self.clock.advance(10)
+
     def test_refusals(self) -> None:
         """Foreign and banned ids, no uuid, a broken database, too often."""
         self.register(OTHER_ID, uuid=b"another", origin=STRANGER)
@@ -403,6 +450,13 @@ class UnlistedTests(RoomsTests):
         self.assertEqual("OK", self.register(pk=OTHER_PK))
         stored = self.stored()
         self.assertEqual((16, OTHER_PK), stored and (len(stored.guid), stored.pk))
+
+    def test_not_for_others(self) -> None:
+        """No other device is given its id by the operator."""
+        self.register("another-1", uuid=b"another", origin=STRANGER)
+        for command in (f"approve {BOB_ID}", "rename another-1 unlisted"):
+            self.unlisted(id=b"unlisted")
+            self.assertIn("asked not to be listed", self.console(command))
 
     def test_other_id(self) -> None:
         """Its id may change like any other."""
