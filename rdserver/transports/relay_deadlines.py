@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -15,7 +16,8 @@ class Deadlines(Generic[Item]):
     Calls *expired* with each item whose time is over.
 
     As all have the same time, the first that began is the first that ends: a dictionary
-    keeps them in order, and only its head needs a delayed call.
+    keeps them in order, and only its head needs a delayed call.  An ordered one: a plain
+    dictionary looks through all that were taken from its head to find the next.
 
     :param now: monotonic clock, in seconds; the reactor's own can be set by hand.
     """
@@ -31,13 +33,13 @@ class Deadlines(Generic[Item]):
         self._now = now
         self._timeout_s = timeout_s
         self._expired = expired
-        self._ends_s: dict[Item, float] = {}
+        self._ends_s: OrderedDict[Item, float] = OrderedDict()
         self._call: IDelayedCall | None = None
 
     def start(self, item: Item) -> None:
         """Give *item* its time, from now."""
-        self._ends_s.pop(item, None)
         self._ends_s[item] = self._now() + self._timeout_s
+        self._ends_s.move_to_end(item)
         self._arm()
 
     def stop(self, item: Item) -> None:
