@@ -38,8 +38,7 @@ _NOT_PASSED = frozenset(
         *(b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization"),
         *(b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"),
         b"accept-encoding",  # the client wants text
-        *(b"host", b"content-length", b"forwarded", b"x-real-ip", b"expect"),
-        *(b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"),
+        *(b"host", b"content-length", b"forwarded", b"expect"),
     }
 )
 
@@ -174,7 +173,18 @@ def end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
         for name in value.split(b",")
     }
     unwanted = _NOT_PASSED | named
-    return tuple(header for header in listed if header[0].lower() not in unwanted)
+    return tuple(
+        (name, value)
+        for name, value in listed
+        if name.lower() not in unwanted and not _is_for_proxies(name.lower())
+    )
+
+
+def _is_for_proxies(name: bytes) -> bool:
+    """Return whether only a proxy may say this, in whatever form servers read it."""
+    # Many take an underscore for a dash.
+    beginnings = (b"x-forwarded-", b"x-original-", b"x-rewrite-")
+    return b"_" in name or name.startswith(beginnings) or name.endswith(b"-ip")
 
 
 def _is_path(path: bytes) -> bool:
@@ -182,8 +192,9 @@ def _is_path(path: bytes) -> bool:
     if len(path) > MAX_PATH_BYTES or not _PATH.fullmatch(path) or b"#" in path:
         return False
     plain = path.partition(b"?")[0].decode("ascii")
-    for _ in range(3):  # some decode more than once
-        segments = re.split(r"[/\\]", plain)
+    for _ in range(4):  # some decode more than once
+        # What stands behind a semicolon is no part of the name to some.
+        segments = [part.partition(";")[0] for part in re.split(r"[/\\]", plain)]
         if ".." in segments or "." in segments or "" in segments[1:-1]:
             return False
         plain = unquote(plain, "latin-1")

@@ -78,7 +78,6 @@ class Rules:
     takes: frozenset[str] | None = None
 
 
-
 def _kept(*takes: str) -> Rules:
     return Rules(
         silence_s=SILENCE_S,

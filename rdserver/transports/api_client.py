@@ -144,13 +144,18 @@ class _Answer(Protocol):
 
 def _headers(response: IResponse) -> PassedHeaders:
     headers = [
-        (name, value)
+        (_text(name), _text(value))
         for name, values in response.headers.getAllRawHeaders()
         for value in values
     ]
     if sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
         raise ApiError(f"an answer with more than {MAX_HEADER_BYTES} bytes of headers")
     return end_to_end(headers)
+
+
+def _text(said: bytes) -> bytes:
+    """Return it so that clients can read it: to them it is text in UTF-8."""
+    return said.decode("utf-8", "replace").encode()
 
 
 def _cause(error: Exception) -> Exception:

@@ -115,7 +115,8 @@ class Conversation:
     def may_be_long(self, size: int) -> bool:
         """Return whether a frame of *size* bytes may come, longer than others may be."""
         places = self._door.long_frames
-        if places is None or not self._talk.is_secure:
+        stays = self._talk.rules.heartbeat_s is not None
+        if places is None or stays or not self._talk.is_secure:
             return False
         return places.admit(self._stream.id, self._stream.address.host, size)
 
@@ -196,13 +197,24 @@ class Conversation:
 
     def send(self, message: pb.RendezvousMessage) -> None:
         """Send one message."""
-        if self._state is _State.OPEN:
-            payload = self._talk.seal(pb.encode(message))
-            is_long = len(payload) > self._door.max_frame_bytes
-            if is_long and self._door.long_frames is not None:
-                self._closing_s = FRAME_S
-                self._line.let_pile_up()
+        if self._state is not _State.OPEN:
+            return
+        payload = self._talk.seal(pb.encode(message))
+        if len(payload) <= self._door.max_frame_bytes or self._may_pile_up():
             self._line.write(payload)
+        else:
+            self.finish()
+
+    def _may_pile_up(self) -> bool:
+        """Return whether a long answer, the last, may wait here for a slow client."""
+        places = self._door.long_frames
+        if places is None:
+            return True  # it is cut if the client does not read
+        if not places.hold(self._stream.id, self._stream.address.host):
+            return False
+        self._closing_s = FRAME_S
+        self._line.let_pile_up()
+        return True
 
     def keep(self, happening: Happening) -> None:
         """Live on: no deadline from now on but the one for signs of life."""
@@ -211,6 +223,7 @@ class Conversation:
             self._until = math.inf
             self._line.hold()
             self._is_kept = True
+            self._give_place_free()
             self._company.kept.start(self)
 
     def beat(self) -> None:
@@ -256,11 +269,14 @@ class Conversation:
         """The connection is gone."""
         self._state = _State.GONE
         self._outlet.remove(self._stream.id)
-        if self._door.long_frames is not None:
-            self._door.long_frames.release(self._stream.id)
+        self._give_place_free()
         if self._talk.is_given_up:
             self._company.notices.count(Event.HANDSHAKE_GIVEN_UP)
         self._leave()
+
+    def _give_place_free(self) -> None:
+        if self._door.long_frames is not None:
+            self._door.long_frames.release(self._stream.id)
 
     def _leave(self) -> None:
         """Tell that nobody is reached here, or waits, from now on; once."""

@@ -28,8 +28,10 @@ class LongFrames:
 
     def admit(self, connection: Hashable, host: str, size: int) -> bool:
         """Return whether *connection*, from *host*, may bring a frame of *size* bytes."""
-        if size > self._max_bytes:
-            return False
+        return size <= self._max_bytes and self.hold(connection, host)
+
+    def hold(self, connection: Hashable, host: str) -> bool:
+        """Return whether *connection*, from *host*, has a place, or gets one."""
         if connection in self._held:
             return True
         bucket = address_bucket(host)

@@ -9,6 +9,7 @@ from nacl.signing import VerifyKey
 
 from rdserver.transports.admission import Admission
 from rdserver.transports.door import Company, Door
+from rdserver.transports.long_frames import LongFrames
 from rdserver.transports.outlet import Outlet
 from rdserver.transports.rendezvous_ws import rendezvous_websockets
 from rdserver.transports.tcp import RendezvousFactory
@@ -79,6 +80,10 @@ class Client:
         """Whether the server lets the system see if the connection is alive."""
         return "keepalive" in self._tcp.options
 
+    def stop_reading(self) -> None:
+        """Take nothing more of what comes."""
+        self._tcp.window_bytes = 0
+
     def leave(self) -> None:
         """Close the connection."""
         self._tcp.close()
@@ -133,6 +138,7 @@ class DoorTests(RoomsTests):
     """
 
     grace_s: ClassVar[float | None] = None
+    long_frames: LongFrames | None = None
 
     def furnish(self, **options: Any) -> None:
         super().furnish(**options)
@@ -142,6 +148,7 @@ class DoorTests(RoomsTests):
                 self.core.main_frame,
                 self.core.stream_closed,
                 1 << 16,
+                long_frames=self.long_frames,
                 offer=None if self.grace_s is None else self.offer,
                 grace_s=self.grace_s or 0.0,
             )

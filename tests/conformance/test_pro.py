@@ -14,6 +14,7 @@ from rdserver.rendezvous.http_proxying import ApiError, ApiResponse
 from rdserver.rendezvous.stream_state import HEARTBEAT_S
 from rdserver.rendezvous.switch_grants import ATTEMPT_S, verifier_of
 from rdserver.transports import api_client
+from rdserver.transports.long_frames import LongFrames
 from rdserver.wire import pb
 from tests.conformance.doors import Browser, Client, DoorTests
 from tests.rendezvous.fixture import (
@@ -386,6 +387,41 @@ class ApiTests(DoorTests):
         """In plain text it is an error; nothing is asked."""
         self.assertTrue(self.answered(self.connect()).error)
         self.assertEqual([], self.api.asked)
+
+
+class LongTests(DoorTests):
+    """Frames and answers that are longer than others, and what they may take."""
+
+    grace_s = 0.15
+
+    def setUp(self) -> None:
+        self.long_frames = LongFrames(64, 1, 1 << 20)
+        self.api = FakeApi()
+        self.furnish(api=self.api)
+
+    def test_235_unread_answers(self) -> None:
+        """Of one address so many long answers may wait for clients that do not read."""
+        slow, other = self.secured(), self.secured(port=40001)
+        for client in (slow, other):
+            client.send("http_proxy_request", ApiTests.GOOD)
+            client.stop_reading()
+        for answer in self.api.answers:
+            answer.callback(ApiResponse(200, (), bytes(1 << 21)))
+        self.assertTrue(slow._tcp.buffered_bytes() > 1 << 21)
+        self.assertEqual(0, other._tcp.buffered_bytes())
+        self.clock.advance(30)
+        self.assertFalse(slow.is_open)
+        self.assertEqual(0, len(self.long_frames))
+
+    def test_235_kept(self) -> None:
+        """A device that registered brings no long frames, and keeps no place."""
+        line = self.secured(*BOB_TCP)
+        self.assertTrue(self.long_frames.hold(1, BOB_TCP.host))  # as if it had, before
+        line.send("register_pk", {"id": ID, "uuid": UUID, "pk": PK})
+        line.received()
+        self.assertEqual(0, len(self.long_frames))
+        line.send_frame(bytes(100_000))
+        self.assertFalse(line.is_open)
 
 
 class SwitchTests(UnderPolicy):

@@ -27,6 +27,13 @@ class LongFramesTests(SynchronousTestCase):
             self.places.release(connection)
         self.assertEqual((0, {}), (len(self.places), dict(self.places._per_bucket)))
 
+    def test_hold(self) -> None:
+        """A place may be held whatever is to come; it is the same place."""
+        self.assertTrue(self.places.hold(1, "192.0.2.1"))
+        self.assertTrue(self.places.admit(1, "192.0.2.1", 5))
+        self.assertTrue(self.places.hold(2, "192.0.2.1"))
+        self.assertFalse(self.places.hold(3, "192.0.2.1"))
+
     def test_too_long(self) -> None:
         """A frame longer than the longest has no place."""
         self.assertFalse(self.places.admit(1, "192.0.2.1", 1001))
