@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest import SkipTest
 
-from tests.integration.process import STOP_S
-
 _CLONE_NEWNET = 0x4000_0000
+_COMMAND_S = 60.0  # the kernel may be taking other namespaces down, one after the other
 _LONGEST_LIFE = "900"  # seconds
 _OWN = "/proc/thread-self/ns/net"
 
@@ -73,7 +72,7 @@ class Namespace:
                 input=sent,
                 capture_output=True,
                 text=True,
-                timeout=STOP_S,
+                timeout=_COMMAND_S,
                 check=False,
             )
         assert done.returncode == 0, f"{command}: {done.stderr}"
