@@ -31,14 +31,27 @@ def open_tcp(
 
     :raises OSError: there is none in time.
     """
-    family = socket.AF_INET6 if ":" in remote[0] else socket.AF_INET
-    opened = socket.socket(family)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    opened = bound_tcp(remote[0], local)
     opened.settimeout(timeout_s)
+    try:
+        opened.connect(remote)
+    except OSError:
+        opened.close()
+        raise
+    return opened
+
+
+def bound_tcp(remote_host: str, local: tuple[str, int]) -> socket.socket:
+    """
+    Return a socket at *local*, of the family of *remote_host*.
+
+    :raises OSError: it cannot be there.
+    """
+    opened = socket.socket(socket.AF_INET6 if ":" in remote_host else socket.AF_INET)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         if local != ("", 0):
             opened.bind(local)
-        opened.connect(remote)
     except OSError:
         opened.close()
         raise

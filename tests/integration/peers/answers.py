@@ -21,7 +21,7 @@ from tests.integration.peers.profile import Path
 from tests.integration.peers.scope import Scope
 from tests.integration.peers.session import Greeting
 from tests.integration.relayed import new_session
-from tests.integration.sockets import FramedSocket, open_tcp
+from tests.integration.sockets import FramedSocket, bound_tcp, open_tcp
 
 _REPEAT_S = 0.1
 _KNOCK_S, _OLD_KNOCK_S = 0.03, 0.3
@@ -198,7 +198,8 @@ class Answers:
 
     def _accept_udp(self, opened: socket.socket, a_address: Address, path: Path) -> None:
         wait_s = self.doors.profile.timing.listen_s
-        self._greet(Line(reliable.accept(opened, a_address, wait_s)), path)
+        link = reliable.accept(opened, a_address, wait_s, self.scope.is_over)
+        self._greet(Line(link), path)
 
     def _greet(self, line: Line, path: Path) -> None:
         greeting = self._greeting()
@@ -217,9 +218,6 @@ def ipv6_socket(host: str) -> socket.socket:
 
 
 def _listener(address: Address) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(address)
+    listener = bound_tcp(address.host, address)
     listener.listen()
     return listener

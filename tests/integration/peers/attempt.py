@@ -23,7 +23,7 @@ from tests.integration.peers.profile import Mode, Path
 from tests.integration.peers.race import NoWayError, Reached, RefusedError, Way, first_of
 from tests.integration.peers.scope import Scope
 from tests.integration.relayed import new_session
-from tests.integration.sockets import FramedSocket, open_tcp
+from tests.integration.sockets import FramedSocket, bound_tcp
 
 _RELAY_ATTEMPTS = 3
 
@@ -130,7 +130,7 @@ class Attempt:
             ways.append(self._udp_way(Path.UDP, punched, response.socket_addr, pk))
         ways += self._ipv6_ways(response.socket_addr_v6, pk)
         try:
-            return first_of(ways)
+            return first_of(ways, self.scope)
         except NoWayError:
             return self._relay_chosen_by_a(response.relay_server, pk)
 
@@ -142,8 +142,10 @@ class Attempt:
 
         def connect() -> Reached:
             # From where the ID server sees A: that is where B's NAT expects it.
-            connected = FramedSocket(open_tcp(remote, local, wait_s))
-            return Reached(path, self.scope.keep(Line(connected)), pk)
+            opened = self.scope.keep(bound_tcp(remote.host, local))
+            opened.settimeout(wait_s)
+            opened.connect(remote)
+            return Reached(path, Line(FramedSocket(opened)), pk)
 
         return self._way(path, wait_s, connect)
 
@@ -153,7 +155,9 @@ class Attempt:
         wait_s = self.doors.profile.timing.direct_s
 
         def connect() -> Reached:
-            link = reliable.connect(opened, decode_address(disguise), wait_s)
+            link = reliable.connect(
+                opened, decode_address(disguise), wait_s, self.is_decided
+            )
             return Reached(path, self.scope.keep(Line(link)), pk)
 
         return self._way(path, wait_s, connect)
@@ -177,7 +181,8 @@ class Attempt:
         at_relay = partial(self._join, relay, uuid, pk, True)
         wait_s = self.doors.profile.timing.direct_s
         ways = [self._way(Path.RELAY, wait_s, at_relay)]
-        return first_of(ways + self._ipv6_ways(response.socket_addr_v6, pk))
+        ways += self._ipv6_ways(response.socket_addr_v6, pk)
+        return first_of(ways, self.scope)
 
     def _relay_chosen_by_a(self, relay: bytes, pk: bytes) -> Reached:
         """O4: ask B to a session at the relay that it proposed itself."""

@@ -21,7 +21,7 @@ from tests.integration.peers.scope import Scope
 from tests.integration.peers.session import TALK_S, talk
 from tests.integration.process import Ports
 
-_TICK_S = 0.25
+_TICK_S = 0.05
 READY_S = 20.0
 
 

@@ -49,7 +49,7 @@ def call(ports: Ports, profile: Profile, peer_id: str, size: int) -> Outcome:
             )
             for probe in _probes(doors, scope)
         ]
-        return _meet(first_of([a.run for a in attempts]), peer_id, size)
+        return _meet(first_of([a.run for a in attempts], scope), peer_id, size)
     finally:
         is_decided.set()
         scope.close()
@@ -59,7 +59,7 @@ def _probes(doors: Doors, scope: Scope) -> list[NatProbe | None]:
     """Return what each attempt has: where UDP is punched, one has a socket and one not."""
     profile = doors.profile
     if profile.udp_punch and profile.knows("1.4.1") and not profile.wants_relay:
-        return [NatProbe(scope.keep(doors.udp())), None]
+        return [scope.keep(NatProbe(doors.udp())), None]
     return [None]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from base64 import b64decode
 from typing import Protocol
 
@@ -25,9 +26,11 @@ class Link(Protocol):
     Carries frames: by TCP, by WebSocket, or over UDP.
 
     :ivar address: this end's.
+    :ivar socket: below all.
     """
 
     address: Address
+    socket: socket.socket
 
     def send_frames(self, *payloads: bytes) -> None:
         """Send frames, in one piece if the link knows pieces."""
@@ -70,11 +73,16 @@ class Line:
     def receive(self, timeout_s: float = REPLY_S) -> pb.RendezvousMessage | None:
         """Return the ID server's next message; a heartbeat is one without a member."""
         payload = self.hear(timeout_s)
-        return None if payload is None else pb.decode(payload)
+        return pb.decode(payload) if payload else _nothing(payload)
 
     def echo(self) -> None:
         """Answer a heartbeat, which is never encrypted."""
         self.link.send_frames(b"")
+
+    @property
+    def socket(self) -> socket.socket:
+        """The socket below all."""
+        return self.link.socket
 
     def close(self) -> None:
         """Close this end."""
@@ -109,6 +117,10 @@ def secure(line: Line, key: str, timeout_s: float) -> None:
         raise SecuringError("the key exchange does not prove the server") from e
     line.send(answer)
     line.channel = channel
+
+
+def _nothing(payload: bytes | None) -> pb.RendezvousMessage | None:
+    return None if payload is None else pb.RendezvousMessage()
 
 
 def is_offer(message: pb.RendezvousMessage) -> bool:

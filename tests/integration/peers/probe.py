@@ -16,7 +16,7 @@ class NatProbe:
     """
     Asks for the port until it is known, or nobody waits for it any more.
 
-    :param udp: is punched from later, so it stays open.
+    :param udp: is punched from later, so it stays open until this is closed.
 
     Source: protocol.md section 7.4.
     """
@@ -34,6 +34,11 @@ class NatProbe:
         self._is_over.set()
         self._thread.join()
         return self._port
+
+    def close(self) -> None:
+        """Stop, and close the socket."""
+        self.port(0)
+        self.udp.close()
 
     def _ask(self) -> None:
         request = pb.RendezvousMessage(test_nat_request=pb.TestNatRequest())

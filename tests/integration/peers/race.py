@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from queue import Queue
 from typing import TypeAlias
 
@@ -11,6 +12,7 @@ from attrs import frozen
 
 from tests.integration.peers.line import Line
 from tests.integration.peers.profile import Path
+from tests.integration.peers.scope import Scope
 
 RACE_S = 60.0
 
@@ -38,14 +40,15 @@ Way: TypeAlias = Callable[[], Reached]
 """Returns what it reached, or raises an error."""
 
 
-def first_of(ways: Sequence[Way]) -> Reached:
+def first_of(ways: Sequence[Way], scope: Scope) -> Reached:
     """
     Return what the first of *ways* reached; what the others reach is closed.
 
+    :param scope: what the ways belong to.
     :raises NoWayError: no way leads anywhere; the first error is its cause.
     :raises RefusedError: the server refuses A, at once.
     """
-    return _Race().run(ways)
+    return _Race().run(ways, scope)
 
 
 class RefusedError(Exception):
@@ -58,9 +61,9 @@ class _Race:
         self._is_over = False
         self._results: Queue[Reached | Exception] = Queue()
 
-    def run(self, ways: Sequence[Way]) -> Reached:
+    def run(self, ways: Sequence[Way], scope: Scope) -> Reached:
         for way in ways:
-            threading.Thread(target=self._try, args=(way,), daemon=True).start()
+            scope.start(partial(self._try, way))
         errors = []
         for _ in ways:
             result = self._results.get(timeout=RACE_S)

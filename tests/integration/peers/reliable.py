@@ -25,35 +25,45 @@ _FIRST_S, _LAST_S = 0.02, 0.2
 _FLUSH_S = 3.0
 
 
-def connect(opened: socket.socket, remote: Address, timeout_s: float) -> DatagramLink:
+def connect(
+    opened: socket.socket, remote: Address, timeout_s: float, is_over: threading.Event
+) -> DatagramLink:
     """
     Return a link to the peer that punches from *remote*.
 
+    :param is_over: ends it before its time.
     :raises TimeoutError: the peer does not answer.
     """
-    _knock(opened, remote, HELLO, timeout_s)
+    _knock(opened, remote, HELLO, timeout_s, is_over)
     return DatagramLink(opened, remote)
 
 
-def accept(opened: socket.socket, expected: Address, timeout_s: float) -> DatagramLink:
+def accept(
+    opened: socket.socket, expected: Address, timeout_s: float, is_over: threading.Event
+) -> DatagramLink:
     """
     Return a link to the peer that connects, while punching towards it.
 
+    :param is_over: ends it before its time.
     :raises TimeoutError: it does not come.
     """
     # Its own NAT may make it come from another port than was expected.
-    remote = _knock(opened, expected, b"", timeout_s)
+    remote = _knock(opened, expected, b"", timeout_s, is_over)
     link = DatagramLink(opened, remote, greets=True)
     link.greet()
     return link
 
 
 def _knock(
-    opened: socket.socket, remote: Address, more: bytes, timeout_s: float
+    opened: socket.socket,
+    remote: Address,
+    more: bytes,
+    timeout_s: float,
+    is_over: threading.Event,
 ) -> Address:
     """Send empty datagrams, and *more*, until a HELLO comes; return its sender."""
     deadline, pause_s = time.monotonic() + timeout_s, _FIRST_S
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and not is_over.is_set():
         for datagram in {b"", more}:
             _send(opened, datagram, remote)
         sender = _hello(opened, time.monotonic() + pause_s)
@@ -102,7 +112,8 @@ class DatagramLink:
         self._decoder = FrameDecoder(1 << 24)
         self._frames: deque[bytes] = deque()
         self._is_over = False
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._server = threading.Thread(target=self._serve, daemon=True)
+        self._server.start()
 
     def greet(self) -> None:
         """Tell the other side that its HELLO came."""
@@ -148,8 +159,8 @@ class DatagramLink:
         """Wait a moment for what is not acknowledged, say goodbye and close."""
         with self._changed:
             self._changed.wait_for(self._is_done, _FLUSH_S)
-            self._is_over = True
-            self._changed.notify_all()
+        self._end()
+        self._server.join()
         _send(self.socket, BYE, self._remote)
         self.socket.close()
 
@@ -164,11 +175,14 @@ class DatagramLink:
                 data, sender = self.socket.recvfrom(2048)
             except TimeoutError:
                 data, sender = b"", self._remote
-            except OSError:
-                return  # closed
             if data and Address(*sender[:2]) == self._remote:
                 self._take(data)
             self._repeat()
+
+    def _end(self) -> None:
+        with self._changed:
+            self._is_over = True
+            self._changed.notify_all()
 
     def _take(self, data: bytes) -> None:
         kind, number = data[:1], int.from_bytes(data[1:5], "big")

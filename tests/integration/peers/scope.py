@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol, TypeVar
+
+from tests.integration.peers.line import Line
+
+_JOIN_S = 5.0
 
 
 class _Closable(Protocol):
@@ -25,8 +30,9 @@ class Scope:
 
     def __init__(self) -> None:
         self.errors: list[Exception] = []
-        self._open: list[_Closable] = []
         self.is_over = threading.Event()
+        self._open: list[_Closable] = []
+        self._threads: list[threading.Thread] = []
 
     def keep(self, opened: Kept) -> Kept:
         """Close what was opened when all ends."""
@@ -37,7 +43,9 @@ class Scope:
 
     def start(self, work: Callable[[], None]) -> None:
         """Do something in a thread of its own."""
-        threading.Thread(target=self._do, args=(work,), daemon=True).start()
+        thread = threading.Thread(target=self._do, args=(work,), daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _do(self, work: Callable[[], None]) -> None:
         try:
@@ -48,10 +56,21 @@ class Scope:
                 self.errors.append(e)
 
     def close(self) -> None:
-        """Close everything; the threads end when they notice, at the latest in time."""
+        """Wake who waits, wait until the threads have ended, then close everything."""
         self.is_over.set()
-        for opened in self._open:
-            if isinstance(opened, socket.socket):
-                with suppress(OSError):  # wakes who waits at it
-                    opened.shutdown(socket.SHUT_RDWR)
+        for opened in list(self._open):
+            _shut_down(opened)
+        deadline = time.monotonic() + _JOIN_S
+        for thread in list(self._threads):
+            thread.join(max(deadline - time.monotonic(), 0))
+        # Not before: a thread could begin to wait at a number that another file has then.
+        for opened in list(self._open):
             opened.close()
+
+
+def _shut_down(opened: _Closable) -> None:
+    # Who waits at a UDP socket does so for moments, and looks whether all is over.
+    below = opened.socket if isinstance(opened, Line) else opened
+    if isinstance(below, socket.socket) and below.type == socket.SOCK_STREAM:
+        with suppress(OSError):  # says so even if it has woken somebody, or is closed
+            below.shutdown(socket.SHUT_RDWR)

@@ -66,9 +66,11 @@ class WebSocketLink:
         :raises TimeoutError: neither came in time.
         """
         deadline = time.monotonic() + timeout_s
+        self._cut()
         while not self._messages and not self._is_closed:
             self.socket.settimeout(max(deadline - time.monotonic(), 0.001))
             self._read()
+            self._cut()
         return self._messages.popleft() if self._messages else None
 
     def _read(self) -> None:
@@ -78,6 +80,8 @@ class WebSocketLink:
             data = b""
         self._is_closed = not data
         self._buffer += data
+
+    def _cut(self) -> None:
         while (found := _first_frame(self._buffer)) is not None:
             opcode, payload, self._buffer = found
             self._take(opcode, payload)
