@@ -16,25 +16,21 @@ The tables are read off protocol.md, not off the server or the clients here:
 
 from __future__ import annotations
 
-import atexit
 import shutil
-import tempfile
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from itertools import count
-from pathlib import Path as Folder
-from typing import ClassVar
 from unittest import SkipTest
 
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from rdserver.wire import pb
+from tests.integration.home import Home
 from tests.integration.namespace import Namespace
 from tests.integration.peers.controlled import Controlled, Served
 from tests.integration.peers.controlling import Outcome, call
 from tests.integration.peers.profile import Mode, Path, Profile, Timing
-from tests.integration.process import Ports, ServerProcess
+from tests.integration.process import Ports
 from tests.integration.sockets import fresh_host
 
 MEGABYTE = 1_000_000
@@ -140,58 +136,6 @@ EITHER = {Path.TCP, Path.UDP}
 _ids = count(100_000_000)
 
 
-class Home:
-    """
-    A server for all tests of a class.
-
-    :param ports: where it is reached; free ones if not given.
-    :param network: what it is in.
-    """
-
-    _current: ClassVar[dict[type, Home]] = {}
-
-    def __init__(
-        self,
-        *options: str,
-        ports: Ports | None = None,
-        network: Namespace | None = None,
-    ) -> None:
-        # Not mktemp(): the path of a Unix socket in it must be short.
-        self.folder = Folder(tempfile.mkdtemp(prefix="rdserver-"))
-        self.network = network
-        with self.entered():
-            self.server = ServerProcess(self.folder, *options, ports=ports).start()
-
-    @classmethod
-    def of(cls, case: type[Pairs]) -> Home:
-        """Return the home of the tests in *case*; there is one at a time."""
-        # Twisted 22.4 knows no setUpClass().
-        if case not in cls._current:
-            cls.end()
-            cls._current[case] = case.new_home()
-        return cls._current[case]
-
-    @classmethod
-    def end(cls) -> None:
-        """Stop the server that runs, if one does."""
-        for home in cls._current.values():
-            home.close()
-        cls._current.clear()
-
-    def entered(self) -> AbstractContextManager[None]:
-        """Return what to be in while clients run."""
-        return nullcontext() if self.network is None else self.network.entered()
-
-    def close(self) -> None:
-        self.server.stop()
-        shutil.rmtree(self.folder)
-        if self.network is not None:
-            self.network.close()
-
-
-atexit.register(Home.end)
-
-
 class Pairs(SynchronousTestCase):
     """Each pair of a table is a test."""
 
@@ -201,7 +145,7 @@ class Pairs(SynchronousTestCase):
         return Home()
 
     def setUp(self) -> None:
-        self.home = Home.of(type(self))
+        self.home = Home.of(type(self), self.new_home)
 
     def hosts(self) -> tuple[str, str]:
         """Return the addresses of A and B."""
