@@ -99,7 +99,7 @@ class IdPorts:
         self._accept(main, main_door)
         nat_door = Door(core.nat_frame, core.stream_closed, MAX_NAT_FRAME_BYTES)
         self._accept(nat, nat_door, console)
-        door = Door(core.websocket_message, core.stream_closed, MAX_FRAME_BYTES)
+        door = Door(core.main_frame, core.stream_closed, MAX_FRAME_BYTES)
         websockets = self._accept_websockets(websocket, door)
         self._tell_buffer(self._open_udp(main, rooms))
         return websockets

@@ -7,23 +7,18 @@ Source: protocol.md section 3.13; the outputs are an interface that scripts read
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
 from datetime import UTC, datetime
-from itertools import islice
 
 from attrs import frozen
 
 from rdserver.admin.console import Command
 from rdserver.admin.device_commands import HELP as DEVICES_HELP
 from rdserver.admin.key_commands import HELP as KEYS_HELP
+from rdserver.admin.words import LARGEST_INDEX, PAGE, bucket, number, page
 from rdserver.rendezvous.journal import AddressChanges, PunchLog
 from rdserver.rendezvous.limits import RegistrationLimit
 from rdserver.rendezvous.routing import Relays
 from rdserver.rendezvous.slices import at_once
-from rdserver.wire.address import address_bucket, v4_normalise
-
-_PAGE = 10
-_LARGEST_INDEX = 10_000_000
 
 _HELP = """\
 relay-servers(rs) <separated by ,>
@@ -72,18 +67,18 @@ class _IdConsole:
         at_once(self._limit.sweep())
         count = f"{len(self._limit)}\n"
         if not args or args[0].isdecimal():
-            return count + _page(self._limit.rows(), args)
-        bucket = args[0] if "/" in args[0] else address_bucket(v4_normalise(args[0]))
-        line = _line(self._limit.describe(bucket))
+            return count + page(self._limit.rows(), args)
+        address = bucket(args[0])
+        line = _line(self._limit.describe(address))
         if args[1:2] == ["-"]:
-            self._limit.remove(bucket)
+            self._limit.remove(address)
         return count + line
 
     def ip_changes(self, args: list[str]) -> str:
         self._changes.purge()
         count = f"{len(self._changes)}\n"
         if not args or _is_index(args[0]):
-            return count + _page(self._changes.rows(), args)
+            return count + page(self._changes.rows(), args)
         line = _line(self._changes.describe(args[0]))
         if args[1:2] == ["-"]:
             self._changes.remove(args[0])
@@ -93,7 +88,7 @@ class _IdConsole:
         if args[:1] == ["-"]:
             self._punches.clear()
             return ""
-        start, count = _number(args, 0), _number(args, 1) or _PAGE
+        start, count = number(args, 0), number(args, 1) or PAGE
         lines = (
             f"{_utc(punch.at)} {punch.from_host} -> {punch.to_id}@{punch.to_host}\n"
             for punch in self._punches.page(start, count)
@@ -112,25 +107,13 @@ class _IdConsole:
         return f'"{self._relays.choose()}"'
 
 
-def _page(rows: Iterable[tuple[str, str]], args: list[str]) -> str:
-    start = _number(args, 0)
-    page = islice(rows, start, start + _PAGE)
-    return "".join(f"{name}: {description}\n" for name, description in page)
-
-
 def _line(description: str | None) -> str:
     return "" if description is None else f"{description}\n"
 
 
-def _number(args: list[str], index: int) -> int:
-    """Return a number among the words, 0 where there is none."""
-    text = args[index] if index < len(args) else ""
-    return min(int(text), _LARGEST_INDEX) if text.isdecimal() else 0
-
-
 def _is_index(text: str) -> bool:
     """Return whether a word that may be an id is not (ids are as long as that)."""
-    return text.isdecimal() and int(text) <= _LARGEST_INDEX
+    return text.isdecimal() and int(text) <= LARGEST_INDEX
 
 
 def _is_ip(text: str) -> bool:

@@ -7,22 +7,18 @@ How they arrive is not known here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import islice
 
 from attrs import frozen
 
 from rdserver.admin.console import Command
+from rdserver.admin.words import bucket, page
 from rdserver.key_watch import KeyWatch
 from rdserver.old_keys import Use
-from rdserver.wire.address import address_bucket, v4_normalise
 
 HELP = """\
 old-keys
 key-failures [<ip>|<number>] [-]
 """
-
-_PAGE = 10
-_LARGEST_INDEX = 10_000_000
 
 
 def key_commands(
@@ -60,15 +56,12 @@ class _KeyConsole:
             penalties.clear()
             return "all addresses may try again\n"
         if not words or words[0].isdecimal():
-            start = min(int(words[0]), _LARGEST_INDEX) if words else 0
-            page = islice(penalties.rows(), start, start + _PAGE)
-            lines = (f"{bucket}: {description}\n" for bucket, description in page)
-            return f"{len(penalties)}\n" + "".join(lines)
-        bucket = words[0] if "/" in words[0] else address_bucket(v4_normalise(words[0]))
+            return f"{len(penalties)}\n" + page(penalties.rows(), words)
+        address = bucket(words[0])
         if words[1:2] == ["-"]:
-            penalties.lift(bucket)
-            return f"{bucket} may try again\n"
-        return f"{bucket}: {penalties.describe(bucket) or 'no wrong keys'}\n"
+            penalties.lift(address)
+            return f"{address} may try again\n"
+        return f"{address}: {penalties.describe(address) or 'no wrong keys'}\n"
 
 
 def _use_line(use: Use) -> str:

@@ -13,7 +13,7 @@ from rdserver.wire import pb
 from rdserver.wire.address import Address
 
 MIN_ID_BYTES = 6
-_MAX_UUID_BYTES = 512
+MAX_UUID_BYTES = 512
 _MAX_PK_BYTES = 128
 
 
@@ -43,14 +43,19 @@ class Claim:
 
         :param keep_alive_s: means nothing to a device that sends datagrams.
         """
-        response = pb.RegisterPkResponse(result=result)  # type: ignore[arg-type]  # an enum
-        to_device = pb.RendezvousMessage(register_pk_response=response)
-        if not isinstance(self.route, StreamRoute) or result != response.OK:
-            return (push(self.route, to_device),)
-        response.keep_alive = keep_alive_s
-        to_device = pb.RendezvousMessage(register_pk_response=response)
+        if not isinstance(self.route, StreamRoute) or result != pb.RegisterPkResponse.OK:
+            return (push(self.route, register_pk_response(result)),)
         kept = Keep(self.route.stream, Happening.REGISTRATION)
-        return (push(self.route, to_device), kept)
+        return (push(self.route, register_pk_response(result, keep_alive_s)), kept)
+
+
+def register_pk_response(result: int, keep_alive_s: int = 0) -> pb.RendezvousMessage:
+    """Return the answer to a RegisterPk, whatever was wanted by it."""
+    response = pb.RegisterPkResponse(
+        result=result,  # type: ignore[arg-type]  # an enum
+        keep_alive=keep_alive_s,
+    )
+    return pb.RendezvousMessage(register_pk_response=response)
 
 
 def claim_in(request: pb.RegisterPk, origin: Address, route: Route) -> Claim:
@@ -73,8 +78,13 @@ def stream_route(stream: Stream) -> StreamRoute:
 def is_valid(request: pb.RegisterPk) -> bool:
     """Refuse what could only harm: no client sends such ids, uuids or keys."""
     return (
-        MIN_ID_BYTES <= len(request.id) <= MAX_ID_BYTES
-        and pb.text(request.id).isprintable()
-        and len(request.uuid) <= _MAX_UUID_BYTES
+        is_possible_id(pb.text(request.id))
+        and len(request.uuid) <= MAX_UUID_BYTES
         and len(request.pk) <= _MAX_PK_BYTES
     )
+
+
+def is_possible_id(peer_id: str) -> bool:
+    """Return whether a device may be called so."""
+    is_printable = peer_id.isprintable()
+    return is_printable and MIN_ID_BYTES <= len(peer_id.encode()) <= MAX_ID_BYTES

@@ -73,11 +73,7 @@ class Rendezvous:
         return () if decide is None else decide(message, origin)
 
     def main_frame(self, message: pb.RendezvousMessage, stream: Stream) -> Outcome:
-        """Decide on one frame on TCP P."""
-        return _frame(self._main, message, stream)
-
-    def websocket_message(self, message: pb.RendezvousMessage, stream: Stream) -> Outcome:
-        """Decide on one message on WebSocket P+2."""
+        """Decide on one frame on TCP P, or one message on WebSocket P+2."""
         return _frame(self._main, message, stream)
 
     def nat_frame(self, message: pb.RendezvousMessage, stream: Stream) -> Outcome:

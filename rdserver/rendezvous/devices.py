@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from attrs import evolve, frozen
 
 from rdserver.presence.interface import Presence
-from rdserver.rendezvous.claim import MIN_ID_BYTES, Claim
+from rdserver.rendezvous.claim import MIN_ID_BYTES, Claim, is_possible_id
 from rdserver.rendezvous.directory import MAX_ID_BYTES
 from rdserver.rendezvous.effects import Close, Effects
 from rdserver.rendezvous.enrolment import Applicant, Enrolment
@@ -174,6 +174,5 @@ class Devices:
 
 
 def _check_id(peer_id: str) -> None:
-    size = len(peer_id.encode("utf-8", "replace"))
-    if not MIN_ID_BYTES <= size <= MAX_ID_BYTES or not peer_id.isprintable():
+    if not is_possible_id(peer_id):
         raise DeviceError(f"an id has {MIN_ID_BYTES} to {MAX_ID_BYTES} bytes")

@@ -76,6 +76,11 @@ Outcome: TypeAlias = Effects | Coroutine[Any, Any, Effects]
 """Known at once, or once storage has been asked."""
 
 
+def last_word(stream: Stream, message: pb.RendezvousMessage) -> Effects:
+    """Return what answers the only request of a connection."""
+    return (Answer(stream.id, message), Close(stream.id))
+
+
 def push(route: Route, message: pb.RendezvousMessage) -> Effect:
     """Return what brings *message* to a device that is reached by *route*."""
     if isinstance(route, StreamRoute):

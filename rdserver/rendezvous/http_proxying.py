@@ -9,7 +9,6 @@ Source: protocol.md section 7.10.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Awaitable, Iterable
 from typing import Protocol
 from urllib.parse import unquote
@@ -17,10 +16,10 @@ from urllib.parse import unquote
 from attrs import frozen
 
 from rdserver.notices import Notices
-from rdserver.rendezvous.effects import Answer, Close, Effects, Outcome, Stream
+from rdserver.rendezvous.effects import Effects, Outcome, Stream, last_word
 from rdserver.rendezvous.events import Event
+from rdserver.rendezvous.places import Places
 from rdserver.wire import pb
-from rdserver.wire.address import address_bucket
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_HEADERS, MAX_HEADER_BYTES = 64, 16 * 1024
@@ -94,7 +93,7 @@ class HttpProxying:
     def __init__(self, api: Api | None, notices: Notices[Event]) -> None:
         self._api = api
         self._notices = notices
-        self._under_way: Counter[str] = Counter()
+        self._under_way = Places(MAX_AT_ONCE, MAX_PER_ADDRESS)
 
     def request(self, message: pb.RendezvousMessage, stream: Stream) -> Outcome:
         """Pass a request on, or tell at once why not."""
@@ -106,16 +105,11 @@ class HttpProxying:
         wrong = what_is_wrong(request)
         if wrong:
             return self._refuse(stream, _BAD_REQUEST, wrong)
-        bucket = address_bucket(stream.address.host)
-        at_once = self._under_way.total()
-        if at_once >= MAX_AT_ONCE or self._under_way[bucket] >= MAX_PER_ADDRESS:
-            return self._refuse(stream, _BUSY, "too many requests at the same time")
-        return self._ask(self._api, passed(request, stream.address.host), stream, bucket)
+        return self._ask(self._api, passed(request, stream.address.host), stream)
 
-    async def _ask(
-        self, api: Api, request: ApiRequest, stream: Stream, bucket: str
-    ) -> Effects:
-        self._under_way[bucket] += 1
+    async def _ask(self, api: Api, request: ApiRequest, stream: Stream) -> Effects:
+        if not self._under_way.hold(stream.id, stream.address.host):
+            return self._refuse(stream, _BUSY, "too many requests at the same time")
         try:
             response = await api.ask(request)
         except ApiError as e:
@@ -125,9 +119,7 @@ class HttpProxying:
             # Why is the operator's: it may name his hosts, and anybody may ask.
             return _answer(stream, status=_BAD_GATEWAY, error=_NO_ANSWER)
         finally:
-            self._under_way[bucket] -= 1
-            if not self._under_way[bucket]:
-                del self._under_way[bucket]
+            self._under_way.release(stream.id)
         headers = [{"name": name, "value": value} for name, value in response.headers]
         return _answer(stream, status=response.status, headers=headers, body=response.body)
 
@@ -207,4 +199,4 @@ def _is_header(name: bytes, value: bytes) -> bool:
 
 def _answer(stream: Stream, **fields: object) -> Effects:
     message = pb.RendezvousMessage(http_proxy_response=pb.HttpProxyResponse(**fields))  # type: ignore[arg-type]  # fields of several types
-    return (Answer(stream.id, message), Close(stream.id))
+    return last_word(stream, message)

@@ -10,8 +10,9 @@ from attrs import evolve, frozen
 from rdserver.errors import StorageError
 from rdserver.notices import Notices
 from rdserver.presence.interface import Peer, Presence
+from rdserver.rendezvous.claim import MAX_UUID_BYTES, register_pk_response
 from rdserver.rendezvous.directory import MAX_ID_BYTES, Directory
-from rdserver.rendezvous.effects import Answer, Close, Effects, Outcome, Stream
+from rdserver.rendezvous.effects import Effects, Outcome, Stream, last_word
 from rdserver.rendezvous.events import Event
 from rdserver.rendezvous.limits import RegistrationLimit
 from rdserver.storage.interface import PeerStore
@@ -19,7 +20,6 @@ from rdserver.wire import pb
 
 _RESULT = pb.RegisterPkResponse
 _WELL_FORMED = re.compile(r"[A-Za-z][A-Za-z0-9_-]{5,15}", re.ASCII)
-_MAX_UUID_BYTES = 512
 
 
 @frozen(kw_only=True)
@@ -49,14 +49,14 @@ class IdChange:
         host, new_id = stream.address.host, pb.text(request.id)
         if not self.limit.admit(host, new_id[:MAX_ID_BYTES]):
             self.notices.count(Event.TOO_FREQUENT)
-            return _last_word(stream, _RESULT.TOO_FREQUENT)
+            return _answer(stream, _RESULT.TOO_FREQUENT)
         if not is_well_formed(new_id):
-            return _last_word(stream, _RESULT.INVALID_ID_FORMAT)
-        if not 0 < len(request.uuid) <= _MAX_UUID_BYTES:
-            return _last_word(stream, _RESULT.SERVER_ERROR)
+            return _answer(stream, _RESULT.INVALID_ID_FORMAT)
+        if not 0 < len(request.uuid) <= MAX_UUID_BYTES:
+            return _answer(stream, _RESULT.SERVER_ERROR)
         ids = {new_id, pb.text(request.old_id)} - {""}
         if self.directory.is_refused(new_id, host) or not ids.isdisjoint(self.busy):
-            return _last_word(stream, _RESULT.TOO_FREQUENT)
+            return _answer(stream, _RESULT.TOO_FREQUENT)
         return self._decide(request, ids, stream)
 
     async def _decide(
@@ -70,7 +70,7 @@ class IdChange:
             result = _RESULT.SERVER_ERROR
         finally:
             self.busy.difference_update(ids)
-        return _last_word(stream, result)
+        return _answer(stream, result)
 
     async def _change(self, request: pb.RegisterPk, host: str) -> int:
         new_id, old_id = pb.text(request.id), pb.text(request.old_id)
@@ -102,7 +102,5 @@ def is_well_formed(new_id: str) -> bool:
     return _WELL_FORMED.fullmatch(new_id) is not None
 
 
-def _last_word(stream: Stream, result: int) -> Effects:
-    response = pb.RegisterPkResponse(result=result)  # type: ignore[arg-type]  # an enum
-    message = pb.RendezvousMessage(register_pk_response=response)
-    return (Answer(stream.id, message), Close(stream.id))
+def _answer(stream: Stream, result: int) -> Effects:
+    return last_word(stream, register_pk_response(result))

@@ -13,6 +13,7 @@ from rdserver.presence.interface import Peer, Presence
 from rdserver.rendezvous.access import (
     AccessPolicy,
     AccessRequest,
+    Door,
     Judged,
     Verdict,
     once_decided,
@@ -132,6 +133,20 @@ class Introductions:
         """Drop an answer that is late, repeated or forged."""
         self.notices.count(Event.FORGED_ANSWER)
         return (Close(sender.id),)
+
+
+def access_request(
+    door: Door, request: pb.PunchHoleRequest | pb.RequestRelay, stream: Stream
+) -> AccessRequest:
+    """Return what the access policy is asked about A's *request*."""
+    return AccessRequest(
+        door=door,
+        host=stream.address.host,
+        peer_id=pb.text(request.id),
+        conn_type=request.conn_type,
+        token=pb.text(request.token),
+        switch_code=pb.text(request.switch_code),
+    )
 
 
 def permit(push: Push, verdict: Verdict) -> None:

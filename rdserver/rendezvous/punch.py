@@ -9,11 +9,16 @@ from __future__ import annotations
 from functools import partial
 
 from rdserver.presence.interface import Peer, Route, StreamRoute
-from rdserver.rendezvous.access import AccessRequest, Door, Judged
+from rdserver.rendezvous.access import Door, Judged
 from rdserver.rendezvous.effects import Answer, Close, Effects, Outcome, Stream, push
 from rdserver.rendezvous.events import Event
 from rdserver.rendezvous.identity import Credential
-from rdserver.rendezvous.introductions import BANNED_TEXT, Introductions, permit
+from rdserver.rendezvous.introductions import (
+    BANNED_TEXT,
+    Introductions,
+    access_request,
+    permit,
+)
 from rdserver.rendezvous.journal import PunchLog
 from rdserver.rendezvous.pending import Kind, Pending
 from rdserver.wire import pb
@@ -38,14 +43,7 @@ class Punching:
         credential = self._with.admission.admit(request, stream.address)
         if isinstance(credential, pb.PunchHoleResponse):
             return _refuse(stream, credential)
-        asked = AccessRequest(
-            door=Door.PUNCH,
-            host=stream.address.host,
-            peer_id=pb.text(request.id),
-            conn_type=request.conn_type,
-            token=pb.text(request.token),
-            switch_code=pb.text(request.switch_code),
-        )
+        asked = access_request(Door.PUNCH, request, stream)
         then = partial(self._judged, request, stream, credential)
         return self._with.judge(asked, then)
 

@@ -13,7 +13,7 @@ from rdserver.rendezvous.access import (
     Door,
     Verdict,
 )
-from rdserver.rendezvous.effects import Answer, Close, Effects, Outcome, Send, Stream
+from rdserver.rendezvous.effects import Effects, Outcome, Send, Stream, last_word
 from rdserver.rendezvous.limits import RateLimit
 from rdserver.rendezvous.updates import ServerList
 from rdserver.wire import pb
@@ -40,12 +40,12 @@ class NatTest:
         """Answer on TCP P, with the server list if the client's is older."""
         update = self._servers.newer_than(message.test_nat_request.serial)
         response = pb.TestNatResponse(port=stream.address.port, cu=update)
-        return _last_word(stream, pb.RendezvousMessage(test_nat_response=response))
+        return last_word(stream, pb.RendezvousMessage(test_nat_response=response))
 
     def on_nat_port(self, _message: pb.RendezvousMessage, stream: Stream) -> Effects:
         """Answer on TCP P-1."""
         response = pb.TestNatResponse(port=stream.address.port)
-        return _last_word(stream, pb.RendezvousMessage(test_nat_response=response))
+        return last_word(stream, pb.RendezvousMessage(test_nat_response=response))
 
     def by_datagram(self, _message: pb.RendezvousMessage, origin: Address) -> Effects:
         """Answer on UDP; the answer is longer than the question, so only so often."""
@@ -124,8 +124,4 @@ def _states(stream: Stream, count: int, online: Iterable[int]) -> Effects:
         states[index // 8] |= 0x80 >> index % 8
     answer = pb.RendezvousMessage()
     answer.online_response.states = bytes(states)
-    return _last_word(stream, answer)
-
-
-def _last_word(stream: Stream, message: pb.RendezvousMessage) -> Effects:
-    return (Answer(stream.id, message), Close(stream.id))
+    return last_word(stream, answer)

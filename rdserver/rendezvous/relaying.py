@@ -15,13 +15,14 @@ from functools import partial
 from attrs import evolve
 
 from rdserver.presence.interface import Peer
-from rdserver.rendezvous.access import AccessRequest, Door, Judged
+from rdserver.rendezvous.access import Door, Judged
 from rdserver.rendezvous.effects import Answer, Close, Effects, Outcome, Stream, push
 from rdserver.rendezvous.events import Event
 from rdserver.rendezvous.introductions import (
     BANNED_TEXT,
     OFFLINE_TEXT,
     Introductions,
+    access_request,
     permit,
 )
 from rdserver.rendezvous.pending import Kind, Pending
@@ -63,14 +64,7 @@ class Relaying:
             return self._refuse(stream, BAD_SESSION_TEXT)
         if not self._is_ours(pb.text(request.relay_server), host, peer_id):
             return self._refuse(stream, FOREIGN_RELAY_TEXT)
-        asked = AccessRequest(
-            door=Door.RELAY,
-            host=host,
-            peer_id=peer_id,
-            conn_type=request.conn_type,
-            token=pb.text(request.token),
-            switch_code=pb.text(request.switch_code),
-        )
+        asked = access_request(Door.RELAY, request, stream)
         return self._with.judge(asked, partial(self._judged, request, stream))
 
     def _judged(

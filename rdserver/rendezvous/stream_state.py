@@ -132,6 +132,11 @@ class StreamState:
         return self._channel is not None
 
     @property
+    def stays(self) -> bool:
+        """Whether it lives on heartbeats."""
+        return self.rules.heartbeat_s is not None
+
+    @property
     def is_given_up(self) -> bool:
         """Whether a key exchange was begun and never answered."""
         return self.state is State.OFFERED
@@ -152,7 +157,7 @@ class StreamState:
         """
         rules = self.rules
         # Of one byte: reserved, and never a message (protocol.md section 1.2).
-        if len(payload) == 1 or (not payload and rules.heartbeat_s is not None):
+        if len(payload) == 1 or (not payload and self.stays):
             return None
         if self._channel is not None:
             payload = self._channel.open(payload)

@@ -99,7 +99,6 @@ class Conversation:
         self._stream = Stream(self._outlet.add(self), address, websocket)
         self._talk = StreamState(None if websocket else company.door.offer)
         self._is_quiet = not (websocket or has_spoken)
-        self._is_kept = False
         self._state = _State.OPEN
         self._deciding = False
         self._has_left = False
@@ -115,8 +114,7 @@ class Conversation:
     def may_be_long(self, size: int) -> bool:
         """Return whether a frame of *size* bytes may come, longer than others may be."""
         places = self._door.long_frames
-        stays = self._talk.rules.heartbeat_s is not None
-        if places is None or stays or not self._talk.is_secure:
+        if places is None or self._talk.stays or not self._talk.is_secure:
             return False
         return places.admit(self._stream.id, self._stream.address.host, size)
 
@@ -173,10 +171,10 @@ class Conversation:
             self._go_on_waiting()
 
     def _go_on_waiting(self) -> None:
-        if self._talk.rules.heartbeat_s is None:
-            self._line.wait(FRAME_S)
-        else:
+        if self._talk.stays:
             self._company.kept.heard(self)
+        else:
+            self._line.wait(FRAME_S)
 
     def _go_on(self) -> None:
         self._deciding = False
@@ -222,7 +220,6 @@ class Conversation:
             self._talk.keep(happening)
             self._until = math.inf
             self._line.hold()
-            self._is_kept = True
             self._give_place_free()
             self._company.kept.start(self)
 
@@ -280,7 +277,7 @@ class Conversation:
 
     def _leave(self) -> None:
         """Tell that nobody is reached here, or waits, from now on; once."""
-        if self._is_kept:
+        if self._talk.stays:
             self._company.kept.stop(self)
         if self._has_left or self._deciding:  # else it would come before what is decided
             return

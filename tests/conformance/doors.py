@@ -157,7 +157,7 @@ class DoorTests(RoomsTests):
             Door(self.core.nat_frame, self.core.stream_closed, 1 << 18)
         )
         self.websockets = self._websockets(
-            Door(self.core.websocket_message, self.core.stream_closed, 1 << 16)
+            Door(self.core.main_frame, self.core.stream_closed, 1 << 16)
         )
 
     def offer(self) -> KeyOffer:

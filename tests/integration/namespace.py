@@ -67,21 +67,30 @@ class Namespace:
         :raises AssertionError: it fails.
         """
         with self.entered():
-            done = subprocess.run(
-                command,
-                input=sent,
-                capture_output=True,
-                text=True,
-                timeout=_COMMAND_S,
-                check=False,
-            )
-        assert done.returncode == 0, f"{command}: {done.stderr}"
-        return done.stdout
+            return succeed(*command, sent=sent)
 
     def close(self) -> None:
         """End the holder; the namespace goes with the last socket in it."""
         self._holder.kill()
         self._holder.wait()
+
+
+def succeed(*command: str, sent: str = "") -> str:
+    """
+    Run a program that configures a network; return what it writes.
+
+    :raises AssertionError: it fails.
+    """
+    done = subprocess.run(
+        command,
+        input=sent,
+        capture_output=True,
+        text=True,
+        timeout=_COMMAND_S,
+        check=False,
+    )
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr or done.stdout}"
+    return done.stdout
 
 
 def _enter(namespace: int) -> None:

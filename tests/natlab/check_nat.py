@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.conformance.world import eventually
+from tests.integration.namespace import succeed
 from tests.integration.process import START_S
 from tests.interop.daemon import Daemon, need
 from tests.natlab.laboratory import (
@@ -20,7 +21,7 @@ from tests.natlab.laboratory import (
     Home,
     LaboratoryTests,
 )
-from tests.natlab.network import Host, run
+from tests.natlab.network import Host
 
 A_HOME, B_HOME = Home(1), Home(2)
 BY_IPV6: dict[str, Any] = {"a_ipv6": A_HOME.client_ipv6, "b_ipv6": B_HOME.client_ipv6}
@@ -140,7 +141,7 @@ class ProxyTests(LaboratoryTests):
         self.assertTrue(eventually(lambda: self._listens(PORT + 3), START_S), daemon.log())
 
     def _listens(self, port: int) -> bool:
-        return f":{port} " in run(*self.proxy.command("ss", "-Hltn"))
+        return f":{port} " in succeed(*self.proxy.command("ss", "-Hltn"))
 
     def test_7_proxy_protocol(self) -> None:
         """By TCP a hole is punched, for the server knows the clients' addresses."""

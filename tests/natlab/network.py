@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Sequence
 from unittest import SkipTest
 
+from tests.integration.namespace import succeed
 from tests.interop.daemon import need
 
 ENTERED = "RDSERVER_NAT_LAB"
 """Set by ``make nat-lab``, which enters namespaces that end with it."""
-
-_COMMAND_S = 60.0  # the kernel may be taking other namespaces down, one after the other
 
 
 def require_laboratory() -> None:
@@ -28,31 +26,12 @@ def require_laboratory() -> None:
         need(program)
 
 
-def run(*command: str, given: str = "") -> str:
-    """
-    Return what a program says.
-
-    :raises AssertionError: it fails.
-    """
-    done = subprocess.run(
-        command,
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=_COMMAND_S,
-        check=False,
-    )
-    if done.returncode:
-        raise AssertionError(f"{' '.join(command)}: {done.stderr or done.stdout}")
-    return done.stdout
-
-
 class Host:
     """One machine: a namespace with a loopback interface."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        run("ip", "netns", "add", name)
+        succeed("ip", "netns", "add", name)
         self.ip("link", "set", "lo", "up")
 
     def command(self, *command: str) -> list[str]:
@@ -61,11 +40,11 @@ class Host:
 
     def ip(self, *arguments: str) -> None:
         """Configure its network."""
-        run("ip", "-n", self.name, *arguments)
+        succeed("ip", "-n", self.name, *arguments)
 
     def nft(self, rules: str) -> None:
         """Load rules of a packet filter."""
-        run(*self.command("nft", "-f", "-"), given=rules)
+        succeed(*self.command("nft", "-f", "-"), sent=rules)
 
     def address(self, interface: str, address: str) -> None:
         """Give an interface an address, and no time to find out whether it is free."""
@@ -80,7 +59,7 @@ class Host:
     def switch_on(self, *settings: str) -> None:
         """Set each of the kernel's settings of the network to 1."""
         for setting in settings:
-            run(*self.command("sh", "-c", f"echo 1 > /proc/sys/net/{setting}"))
+            succeed(*self.command("sh", "-c", f"echo 1 > /proc/sys/net/{setting}"))
 
     def count(self, ports: Sequence[int]) -> None:
         """Begin to count what comes to and leaves from TCP *ports* here."""
@@ -103,13 +82,13 @@ class Host:
 
     def counted_bytes(self) -> int:
         """Return how many bytes were counted, with headers."""
-        found = json.loads(run(*self.command("nft", "-j", "list", "counters")))
+        found = json.loads(succeed(*self.command("nft", "-j", "list", "counters")))
         [counter] = [i["counter"] for i in found["nftables"] if "counter" in i]
         return int(counter["bytes"])
 
     def remove(self) -> None:
         """Take the machine away; its cables go with it."""
-        run("ip", "netns", "del", self.name)
+        succeed("ip", "netns", "del", self.name)
 
 
 class Switch(Host):
