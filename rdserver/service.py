@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import resource
 import sys
 import time
@@ -20,6 +21,7 @@ from rdserver.errors import ConfigError, StorageError
 from rdserver.front import Front
 from rdserver.id_service import IdServer
 from rdserver.keys import RelayKeys
+from rdserver.notify import Manager, Notifier
 from rdserver.old_keys import key_name
 from rdserver.relay.tickets import Tickets
 from rdserver.relay_service import RelayServer
@@ -42,6 +44,7 @@ class Server(MultiService):
     A start that fails for a reason the operator can mend ends in ``SystemExit`` with
     one sentence, which makes ``twistd`` exit with status 1.
 
+    :param manager: told when the server is ready and when it stops; None: nobody is.
     :ivar access_file: who may reach whom; None without such rules.
     :ivar id_server: None where the role is ``relay``.
     :ivar relay: None where the role is ``id``.
@@ -49,7 +52,9 @@ class Server(MultiService):
 
     _log = Logger()
 
-    def __init__(self, options: ProgramOptions, reactor: Any) -> None:
+    def __init__(
+        self, options: ProgramOptions, reactor: Any, manager: Manager | None = None
+    ) -> None:
         super().__init__()
         self._options = options
         self._config = options.config
@@ -72,8 +77,9 @@ class Server(MultiService):
             self.relay.setServiceParent(self)
         self._web = WebServer(self._config, reactor, front, self._routes)
         self._web.setServiceParent(self)
-        # Last, for the others read them first.
+        # Behind the others, which read them first.
         Reloading(reactor, self._reloadable).setServiceParent(self)
+        Notifier(manager or Manager(), reactor).setServiceParent(self)
 
     def _reloadable(self) -> dict[str, Reloadable]:
         """Return what has been read and may be replaced while the server runs."""
@@ -176,7 +182,7 @@ def makeService(options: ProgramOptions) -> IService:
     from twisted.internet import reactor
 
     count_monotonically(reactor)
-    return Server(options, reactor)
+    return Server(options, reactor, Manager.named_in(os.environ, os.getpid()))
 
 
 def count_monotonically(reactor: Any) -> None:
