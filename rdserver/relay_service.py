@@ -27,7 +27,7 @@ from rdserver.old_key_file import load_old_public_keys
 from rdserver.relay.admission import RelayAuth
 from rdserver.relay.core import Relay
 from rdserver.relay.limits import Limits
-from rdserver.relay.lists import AddressList
+from rdserver.relay.lists import BLACKLIST_FILE, BLOCKLIST_FILE, AddressList
 from rdserver.relay.messages import Messages
 from rdserver.relay.tickets import Tickets
 from rdserver.settings.config import Config
@@ -43,9 +43,6 @@ from rdserver.transports.splice_check import can_splice
 from rdserver.transports.websocket_factory import GuardedFactory
 from rdserver.wire.address import is_loopback
 from rdserver.wire.masking import best_unmask
-
-BLACKLIST_FILE = "blacklist.txt"
-BLOCKLIST_FILE = "blocklist.txt"
 
 _PURPOSE = "RustDesk clients connect here by WebSocket; there is nothing to see."
 

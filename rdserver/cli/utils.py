@@ -13,14 +13,17 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from nacl.bindings import crypto_sign, crypto_sign_open
 from nacl.exceptions import CryptoError
 
-from rdserver.cli import admin
+from rdserver.cli import admin, client_config, move
 from rdserver.cli.doctor import Doctor
 from rdserver.cli.network import SocketNetwork
+from rdserver.errors import ConfigError, StorageError
 from rdserver.keys import PUBLIC_BYTES, SECRET_BYTES, decode_base64, generate_key_pair
+from rdserver.transports.local import primary_address
 
 # The original's help, then what is only ours.
 HELP = """\
@@ -32,6 +35,9 @@ Available Commands:
     validatekeypair [public key] [secret key]    Validate an existing keypair
     doctor [rustdesk-server]                     Check for server connection problems
     admin [id|relay] [command]                   Ask a running server on this machine
+    client-config                                Show what to enter in a client
+    import [folder]                              Copy key, database and lists from there
+    export [folder]                              Copy key, database and lists to there
 
 doctor takes HOST or HOST:PORT, PORT being the ID server's (default 21116).  It exits
 with 0 if everything that clients need answers on each address that can be reached
@@ -41,6 +47,12 @@ admin talks to the server whose data folder is the working directory; another on
 named with --data-dir DIR before the command, or with RDSERVER_DATA_DIR.  Without id or
 relay it asks the ID server, or the relay if only that runs there.  The command h lists
 the commands.
+
+client-config takes --host HOST (how clients reach this machine), --data-dir DIR and
+--config FILE; without them it looks where Debian's package keeps data and settings.
+
+import and export take --data-dir DIR, the server's own folder, and --dry-run, which only
+says what would be copied. Nothing is overwritten: stop the server before an import.
 """
 
 _TEST_MESSAGE = b"This is meant to be signed and verified"
@@ -86,7 +98,7 @@ def _run(name: str, arguments: list[str]) -> int:
         sys.stdout.write(f"ERROR: {e}\n\n{HELP}")
     except InvalidKeyError as e:
         _say(str(e))
-    except admin.AdminError as e:
+    except (admin.AdminError, ConfigError, StorageError) as e:
         sys.stderr.write(f"rustdesk-utils: {e}\n")
     return 1
 
@@ -134,6 +146,35 @@ def _admin(arguments: list[str]) -> int:
     return 0
 
 
+def _client_config(arguments: list[str]) -> int:
+    request = client_config.parse(arguments)
+    config = client_config.settings(request, os.environ)
+    host = request.host or config.bind or primary_address()
+    client = client_config.client_config(config, host)
+    for line in client_config.lines(client, config):
+        _say(line)
+    client_config.qr_code(client.qr_text, _say)
+    if text := client_config.doubt(host):
+        _say(text)
+    return 0
+
+
+def _import(arguments: list[str]) -> int:
+    order = move.parse(arguments, os.environ)
+    return _copy(order, order.folder, order.data_dir)
+
+
+def _export(arguments: list[str]) -> int:
+    order = move.parse(arguments, os.environ)
+    return _copy(order, order.data_dir, order.folder)
+
+
+def _copy(order: move.Order, source: Path, target: Path) -> int:
+    for line in move.copy_state(source, target, dry_run=order.dry_run):
+        _say(line)
+    return 0
+
+
 def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()  # a check can take seconds; each line is shown when it is known
@@ -144,6 +185,9 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "validatekeypair": _validate_key_pair,
     "doctor": _doctor,
     "admin": _admin,
+    "client-config": _client_config,
+    "import": _import,
+    "export": _export,
 }
 
 

@@ -9,6 +9,10 @@ from twisted.logger import Logger
 
 from rdserver.wire.address import v4_normalise
 
+BLACKLIST_FILE = "blacklist.txt"
+BLOCKLIST_FILE = "blocklist.txt"
+"""The original's names of the two lists, in the data folder."""
+
 _NAMED_IN_WARNING = 5
 _MAPPED_PREFIX_BITS = 96
 

@@ -1,0 +1,201 @@
+"""
+``rustdesk-utils client-config``: what to enter in a client, in each of the ways it takes.
+
+The text to import is a JSON object in URL-safe base64 without padding, reversed; the QR
+code, which the mobile client scans, holds the object as it is behind ``config=``.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+
+from attrs import frozen
+
+from rdserver import durable
+from rdserver.errors import ConfigError
+from rdserver.keys import PUBLIC_BYTES, PUBLIC_KEY_FILE, decode_base64, load_server_key
+from rdserver.settings.config import Config
+from rdserver.settings.load import RUSTDESK_SERVER, load
+from rdserver.wire.address import Address
+
+DATA_DIR = Path("/var/lib/rdserver")
+CONFIG_FILE = Path("/etc/rustdesk-server/rustdesk-server.conf")
+"""Where Debian's package keeps them."""
+
+_ID_PORT, _RELAY_PORT = 21116, 21117
+
+
+@frozen(kw_only=True)
+class ClientConfig:
+    """
+    What a client is given.
+
+    :ivar host: the ID server, with its port where that is not 21116.
+    :ivar relay: the relay likewise; empty: the ID server names it.
+    :ivar api: URL of the API server; empty: there is none.
+    :ivar key: the public key.
+    """
+
+    host: str
+    relay: str
+    api: str
+    key: str
+
+    @property
+    def json(self) -> str:
+        """The object that clients read."""
+        fields = {"host": self.host, "relay": self.relay, "api": self.api, "key": self.key}
+        return json.dumps(fields, separators=(",", ":"))
+
+    @property
+    def import_text(self) -> str:
+        """What the client imports: from the clipboard, or by ``rustdesk --config``."""
+        return urlsafe_b64encode(self.json.encode()).decode().rstrip("=")[::-1]
+
+    @property
+    def qr_text(self) -> str:
+        """What the mobile client scans."""
+        return f"config={self.json}"
+
+
+@frozen
+class Request:
+    """
+    What the command was told.
+
+    :ivar host: name or address that clients reach; empty: the machine's own.
+    :ivar given: options of the server, by long name.
+    """
+
+    host: str
+    given: Mapping[str, str]
+
+
+def parse(arguments: Sequence[str]) -> Request:
+    """
+    Read ``[--host HOST] [--data-dir DIR] [--config FILE]``.
+
+    :raises ConfigError: an option that is unknown or incomplete.
+    """
+    given = dict.fromkeys(("host", "data-dir", "config"), "")
+    words = list(arguments)
+    while words:
+        name, equals, value = words.pop(0).partition("=")
+        if name.removeprefix("--") not in given or not name.startswith("--"):
+            raise ConfigError(f"{name}: the options are --host, --data-dir and --config")
+        if not equals and not words:
+            raise ConfigError(f"{name} needs a value")
+        given[name[2:]] = value if equals else words.pop(0)
+    host = given.pop("host")
+    return Request(host, {name: value for name, value in given.items() if value})
+
+
+def settings(request: Request, environ: Mapping[str, str]) -> Config:
+    """
+    Return the server's settings: those of Debian's package where nothing else is named.
+
+    :raises ConfigError: they are wrong.
+    """
+    given = dict(request.given)
+    named = "data-dir" in given or environ.get("RDSERVER_DATA_DIR")
+    if not named and not Path(PUBLIC_KEY_FILE).exists() and DATA_DIR.is_dir():
+        given["data-dir"] = str(DATA_DIR)
+    if "config" not in given and given.get("data-dir") == str(DATA_DIR):
+        given.update({"config": str(CONFIG_FILE)} if CONFIG_FILE.is_file() else {})
+    return load(RUSTDESK_SERVER, given, environ, Path())
+
+
+def client_config(config: Config, host: str) -> ClientConfig:
+    """
+    Return what clients of a server with these settings are given.
+
+    :param host: how they reach it.
+    :raises ConfigError: there is no key yet.
+    """
+    here = _with_port(host, config.relay_port, _RELAY_PORT)
+    return ClientConfig(
+        host=_with_port(host, config.port, _ID_PORT),
+        relay=here if config.role != "id" and not config.relay_servers else "",
+        api=config.api_url,
+        key=_key(config),
+    )
+
+
+def lines(client: ClientConfig, config: Config) -> Iterator[str]:
+    """Say it to a person."""
+    yield "Enter in each client, under Settings > Network > ID/Relay server:"
+    yield f"  ID server:     {client.host}"
+    yield f"  Relay server:  {client.relay or '(may stay empty)'}"
+    if client.api:
+        yield f"  API server:    {client.api}"
+    yield f"  Key:           {client.key}"
+    yield "Or import this text there, or run: rustdesk --config TEXT"
+    yield f"  {client.import_text}"
+    yield f"Ports to open: {', '.join(ports(config))}"
+
+
+def ports(config: Config) -> list[str]:
+    """Return the ports that clients need, each with its protocol."""
+    nat, main, websocket = config.id_ports
+    relay, relay_websocket = config.relay_ports
+    tcp = [] if config.role == "relay" else [nat, main, websocket]
+    tcp += [] if config.role == "id" else [relay, relay_websocket]
+    tcp += [config.unified_port] if config.unified_port else []
+    udp = [] if config.role == "relay" else [f"{main}/udp"]
+    return [*(f"{port}/tcp" for port in sorted(tcp)), *udp]
+
+
+def doubt(host: str) -> str:
+    """Say what is wrong with *host* for clients elsewhere; empty: nothing."""
+    try:
+        if ip_address(host).is_global:
+            return ""
+    except ValueError:
+        return ""
+    return (
+        f"{host} is known in this network only. For clients elsewhere run: "
+        "rustdesk-utils client-config --host NAME (the public name or address)"
+    )
+
+
+def qr_code(text: str, say: Callable[[str], None]) -> None:
+    """Draw *text* in the terminal, if there is a library that can (python3-qrcode)."""
+    try:
+        import qrcode
+    except ImportError:
+        return
+    code = qrcode.QRCode(border=2)
+    code.add_data(text)
+    code.make(fit=True)
+    rows = code.get_matrix()
+    rows += [[False] * len(rows[0])] * (len(rows) % 2)
+    for upper, lower in zip(rows[::2], rows[1::2], strict=True):
+        say("".join(map(_half_blocks, upper, lower)))
+
+
+def _half_blocks(upper: bool, lower: bool) -> str:
+    """Return one letter for two squares; terminals are dark, so light ones are drawn."""
+    return {(0, 0): "█", (0, 1): "▀", (1, 0): "▄", (1, 1): " "}[upper, lower]
+
+
+def _key(config: Config) -> str:
+    folder = Path(config.data_dir)
+    if config.key and config.key not in ("-", "_"):
+        return load_server_key(config.key, folder).public_text
+    try:
+        public = (durable.read(folder / PUBLIC_KEY_FILE) or b"").strip()
+    except OSError as e:
+        raise ConfigError(f"{folder / PUBLIC_KEY_FILE} cannot be read: {e.strerror}") from e
+    if len(decode_base64(public) or b"") != PUBLIC_BYTES:
+        raise ConfigError(
+            f"there is no key in {folder} yet: the server makes it at its first start"
+        )
+    return public.decode()
+
+
+def _with_port(host: str, port: int, usual: int) -> str:
+    return host if port == usual else str(Address(host, port))

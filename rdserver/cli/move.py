@@ -1,0 +1,115 @@
+"""
+``rustdesk-utils import`` and ``export``: the state of a server, copied between folders.
+
+Copied, never moved: what was there before stays as it is, for the way back.
+Source: protocol.md sections 3.15, 4.2 and 6.4 for the files of the original.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+from rdserver import durable
+from rdserver.cli.client_config import DATA_DIR
+from rdserver.errors import ConfigError
+from rdserver.keys import PRIVATE_KEY_FILE, PUBLIC_KEY_FILE
+from rdserver.relay.lists import BLACKLIST_FILE, BLOCKLIST_FILE
+from rdserver.storage.copying import copy_database
+from rdserver.storage.sqlite import FILE_NAME as DATABASE_FILE
+
+# The private key comes last: where it is, the copy is complete.
+_MODES = {
+    BLACKLIST_FILE: 0o600,
+    BLOCKLIST_FILE: 0o600,
+    DATABASE_FILE: 0o600,
+    PUBLIC_KEY_FILE: 0o644,
+    PRIVATE_KEY_FILE: 0o600,
+}
+
+
+@frozen
+class Order:
+    """
+    What to copy.
+
+    :ivar folder: the other folder.
+    :ivar data_dir: the server's own.
+    :ivar dry_run: whether to say only what would be done.
+    """
+
+    folder: Path
+    data_dir: Path
+    dry_run: bool
+
+
+def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Order:
+    """
+    Read ``[--dry-run] [--data-dir DIR] FOLDER``.
+
+    :raises ConfigError: there is another option, or not one folder.
+    """
+    default = DATA_DIR if DATA_DIR.is_dir() else Path()
+    data_dir = Path(environ.get("RDSERVER_DATA_DIR") or default)
+    words, folders, dry_run = list(arguments), [], False
+    while words:
+        word = words.pop(0)
+        if word == "--dry-run":
+            dry_run = True
+        elif word == "--data-dir" and words:
+            data_dir = Path(words.pop(0))
+        elif word.startswith("--data-dir="):
+            data_dir = Path(word.partition("=")[2])
+        elif word.startswith("-"):
+            raise ConfigError(f"{word}: the options are --dry-run and --data-dir DIR")
+        else:
+            folders.append(Path(word))
+    if len(folders) != 1:
+        raise ConfigError("name one folder")
+    return Order(folders[0], data_dir, dry_run)
+
+
+def copy_state(source: Path, target: Path, *, dry_run: bool = False) -> Iterator[str]:
+    """
+    Copy key pair, database and lists; yield a line for each file.
+
+    As root the copies get the owner of *target*, which is made if it is missing.
+
+    :raises ConfigError: there is no key in *source*, one of the files is in *target*
+        already, or cannot be read or written.
+    :raises StorageError: the database cannot be copied.
+    """
+    if not _is_plain(source / PRIVATE_KEY_FILE):
+        raise ConfigError(f"there is no {PRIVATE_KEY_FILE} in {source}: nothing is copied")
+    names = [name for name in _MODES if _is_plain(source / name)]
+    for name in names:
+        if os.path.lexists(target / name):
+            raise ConfigError(f"{target / name} is there already: nothing is copied")
+    if dry_run:
+        yield from (f"would copy {source / name} to {target / name}" for name in names)
+        return
+    for name in names:
+        try:
+            target.mkdir(mode=0o750, exist_ok=True)
+            _copy_file(source / name, target / name, _MODES[name])
+        except OSError as e:
+            raise ConfigError(f"{source / name} cannot be copied: {e}") from e
+        yield f"copied {source / name} to {target / name}"
+
+
+def _is_plain(path: Path) -> bool:
+    """Return whether *path* is a file; links are never followed."""
+    return path.is_file() and not path.is_symlink()
+
+
+def _copy_file(source: Path, target: Path, mode: int) -> None:
+    if source.name == DATABASE_FILE:
+        copy_database(source, target, mode)
+    else:
+        durable.write_new(target, source.read_text("utf-8", "replace"), mode)
+    if os.geteuid() == 0:
+        owner = target.parent.stat()
+        os.chown(target, owner.st_uid, owner.st_gid, follow_symlinks=False)

@@ -1,0 +1,199 @@
+"""Tests for :mod:`rdserver.cli.client_config`: what a client is given."""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+from base64 import urlsafe_b64decode
+from pathlib import Path
+from unittest.mock import patch
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from rdserver.cli import client_config as module
+from rdserver.cli.client_config import ClientConfig, client_config
+from rdserver.errors import ConfigError
+from rdserver.keys import KeyPair
+from rdserver.settings.config import Config
+from tests.cli.test_utils import PUBLIC, SECRET, run
+
+HOST = "rd.example.org"
+CLIENT = ClientConfig(host=HOST, relay=HOST, api="", key=PUBLIC)
+
+
+class FolderCase(SynchronousTestCase):
+    """Tests with the data folder of a server that has run."""
+
+    def setUp(self) -> None:
+        """Make the folder; no other one is looked into."""
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+        (self.folder / "id_ed25519.pub").write_text(PUBLIC)
+        self.patch(module, "DATA_DIR", self.folder / "nowhere")
+
+    def config(self, **values: object) -> Config:
+        """Return settings with this data folder."""
+        return Config(data_dir=str(self.folder), **values)
+
+
+class FieldTests(FolderCase):
+    """Which value is in which field."""
+
+    def assert_fields(self, host: str, relay: str, **values: object) -> None:
+        """Check the two servers that clients are told."""
+        client = client_config(self.config(**values), HOST)
+        self.assertEqual((host, relay), (client.host, client.relay))
+
+    def test_usual_ports(self) -> None:
+        """Clients know them."""
+        self.assert_fields(HOST, HOST)
+
+    def test_other_ports(self) -> None:
+        """Others are told."""
+        self.assert_fields(f"{HOST}:31116", f"{HOST}:31117", port=31116)
+
+    def test_relay_elsewhere(self) -> None:
+        """Relays that the ID server names are not repeated in each client."""
+        self.assert_fields(HOST, "", role="id")
+        self.assert_fields(HOST, "", relay_servers=("other.example.org",))
+
+    def test_api(self) -> None:
+        """The API server is told, if there is one."""
+        client = client_config(self.config(api_url="https://api.example.org"), HOST)
+        self.assertEqual("https://api.example.org", client.api)
+
+    def test_key(self) -> None:
+        """It is the public one, wherever the server has its pair from."""
+        other = KeyPair.generate()
+        for expected, key in (
+            (PUBLIC, None),
+            (PUBLIC, "_"),
+            (PUBLIC, ""),
+            (other.public_text, other.secret_text),
+            ("a text", "a text"),
+        ):
+            self.assertEqual(expected, client_config(self.config(key=key), HOST).key)
+
+    def test_no_key_yet(self) -> None:
+        """Before the first start there is nothing to enter."""
+        for content in (None, "", "rubbish"):
+            (self.folder / "id_ed25519.pub").unlink(missing_ok=True)
+            if content is not None:
+                (self.folder / "id_ed25519.pub").write_text(content)
+            error = self.assertRaises(ConfigError, client_config, self.config(), HOST)
+            self.assertIn("at its first start", str(error))
+
+    def test_ports(self) -> None:
+        """Each role has its own, and the port for everything if there is one."""
+        self.assertEqual(
+            [*(f"{port}/tcp" for port in range(21115, 21120)), "21116/udp"],
+            module.ports(self.config()),
+        )
+        self.assertEqual(
+            ["21117/tcp", "21119/tcp"], module.ports(self.config(role="relay", key="k"))
+        )
+        self.assertIn("443/tcp", module.ports(self.config(tls_cert="c.pem")))
+
+
+class TextTests(SynchronousTestCase):
+    """What clients import and scan."""
+
+    def test_import_text(self) -> None:
+        """Backwards it is URL-safe base64 without padding of a JSON object."""
+        text = CLIENT.import_text[::-1]
+        self.assertNotIn("=", text)
+        decoded = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        self.assertEqual({"host": HOST, "relay": HOST, "api": "", "key": PUBLIC}, decoded)
+
+    def test_known_import_text(self) -> None:
+        """Letter by letter, for a small one."""
+        client = ClientConfig(host="h", relay="", api="", key="k")
+        self.assertEqual('{"host":"h","relay":"","api":"","key":"k"}', client.json)
+        self.assertEqual(
+            "9JyaiojI5V2aiwiIiojIpBXYiwiIiojI5FGblJnIsICaiojI0N3boJye", client.import_text
+        )
+
+    def test_qr_text(self) -> None:
+        """The mobile client wants the object itself, behind a word."""
+        self.assertEqual(f"config={CLIENT.json}", CLIENT.qr_text)
+
+    def test_qr_code(self) -> None:
+        """Two rows of squares make one line of text; a missing last row is light."""
+        rows = [[True, False], [True, True], [False, True]]
+        self.assertEqual([" ▀", "█▄"], rows_of(rows))
+
+    def test_no_qr_code(self) -> None:
+        """Without the library there is none, and no complaint."""
+        lines: list[str] = []
+        with patch.dict(sys.modules, {"qrcode": None}):
+            module.qr_code("text", lines.append)
+        self.assertEqual([], lines)
+
+    def test_doubt(self) -> None:
+        """An address behind a router is of no use outside; a name may be of any."""
+        for host in ("192.168.1.5", "127.0.0.1", "fd00::1"):
+            self.assertIn("--host", module.doubt(host))
+        for host in (HOST, "8.8.8.8"):
+            self.assertEqual("", module.doubt(host))
+
+
+def rows_of(rows: list[list[bool]]) -> list[str]:
+    """Return what is drawn for the squares *rows* of a library's."""
+
+    class Code:
+        def __init__(self, border: int) -> None:
+            self.border = border
+
+        def add_data(self, text: str) -> None:
+            self.text = text
+
+        def make(self, fit: bool) -> None:
+            self.fit = fit
+
+        def get_matrix(self) -> list[list[bool]]:
+            return [*rows]
+
+    library = types.ModuleType("qrcode")
+    library.QRCode = Code  # type: ignore[attr-defined]  # a module made here
+    lines: list[str] = []
+    with patch.dict(sys.modules, {"qrcode": library}):
+        module.qr_code("text", lines.append)
+    return lines
+
+
+class CommandTests(FolderCase):
+    """``rustdesk-utils client-config``."""
+
+    def test_prints(self) -> None:
+        """Everything a person needs is there, and the import text."""
+        ran = run("client-config", "--host", HOST, f"--data-dir={self.folder}")
+        self.assertEqual((0, ""), (ran.status, ran.err))
+        for text in (HOST, PUBLIC, CLIENT.import_text, "21116/udp"):
+            self.assertIn(text, ran.out)
+
+    def test_package(self) -> None:
+        """Without options data and settings are those of Debian's package."""
+        (self.folder / "settings").write_text("port=31116\n")
+        with (
+            patch.object(module, "DATA_DIR", self.folder),
+            patch.object(module, "CONFIG_FILE", self.folder / "settings"),
+        ):
+            ran = run("client-config", "--host=h")
+        self.assertIn("  ID server:     h:31116\n", ran.out)
+
+    def test_secret(self) -> None:
+        """The private key is never printed, also where it is a setting."""
+        settings = self.folder / "settings"
+        settings.write_text(f"key={SECRET}\n")
+        data = f"--data-dir={self.folder}"
+        ran = run("client-config", "--host=h", data, "--config", str(settings.resolve()))
+        self.assertIn(PUBLIC, ran.out)
+        self.assertNotIn(SECRET[:40], ran.out)
+
+    def test_wrong_options(self) -> None:
+        """They are named, and nothing is printed."""
+        for argument in ("--hosts=x", "x", "--host"):
+            ran = run("client-config", argument)
+            self.assertEqual((1, ""), (ran.status, ran.out))
+            self.assertIn(argument.partition("=")[0], ran.err)

@@ -1,0 +1,130 @@
+"""Tests for :mod:`rdserver.cli.move`: a server's state, copied to another folder."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.cli.test_utils import PUBLIC, SECRET, Ran, run
+
+FILES = {
+    "id_ed25519": SECRET,
+    "id_ed25519.pub": PUBLIC,
+    "blacklist.txt": "192.0.2.1\n",
+    "blocklist.txt": "192.0.2.2\n",
+}
+DATABASE = "db_v2.sqlite3"
+
+
+class MoveTests(SynchronousTestCase):
+    """``rustdesk-utils import`` and ``export``."""
+
+    def setUp(self) -> None:
+        """Make the folder of an old server, whose database is in use."""
+        self.old, self.new = Path(self.mktemp()), Path(self.mktemp())
+        self.old.mkdir()
+        for name, text in FILES.items():
+            (self.old / name).write_text(text)
+        self.database = sqlite3.connect(self.old / DATABASE)
+        self.addCleanup(self.database.close)
+        self.database.execute("PRAGMA journal_mode = WAL")
+        self.database.execute("CREATE TABLE peer (id)")
+        self.database.execute("INSERT INTO peer VALUES ('123456789')")
+        self.database.commit()
+
+    def contents(self, folder: Path) -> dict[str, bytes]:
+        """Return the files in *folder*, but for SQLite's index of its log."""
+        return {
+            path.name: path.read_bytes()
+            for path in folder.iterdir()
+            if not path.name.endswith("-shm")
+        }
+
+    def move(self, *arguments: str) -> Ran:
+        """Import the old server's folder into the new one."""
+        return run("import", f"--data-dir={self.new}", *arguments, str(self.old))
+
+    def test_import(self) -> None:
+        """All is there with the right permissions; the originals are as they were."""
+        self.assertGreater((self.old / f"{DATABASE}-wal").stat().st_size, 0)
+        before = self.contents(self.old)
+        ran = self.move()
+        self.assertEqual((0, "", 5), (ran.status, ran.err, len(ran.out.splitlines())))
+        self.assertEqual(before, self.contents(self.old))
+        self.assertEqual({*FILES, DATABASE}, set(os.listdir(self.new)))
+        for name, text in FILES.items():
+            self.assertEqual(text, (self.new / name).read_text())
+        modes = {path.name: path.stat().st_mode & 0o777 for path in self.new.iterdir()}
+        self.assertEqual(0o644, modes.pop("id_ed25519.pub"))
+        self.assertEqual({0o600}, set(modes.values()))
+
+    def test_log_of_the_database(self) -> None:
+        """What is only in the write-ahead log is copied too."""
+        self.move()
+        with closing(sqlite3.connect(self.new / DATABASE)) as database:
+            self.assertEqual([("123456789",)], database.execute("SELECT id FROM peer").fetchall())
+
+    def test_dry_run(self) -> None:
+        """It says the same and does nothing."""
+        ran = self.move("--dry-run")
+        self.assertFalse(self.new.exists())
+        self.assertEqual(self.move().out, ran.out.replace("would copy", "copied"))
+
+    def test_export(self) -> None:
+        """The other way round."""
+        ran = run("export", "--data-dir", str(self.old), str(self.new))
+        self.assertEqual(0, ran.status)
+        self.assertEqual({*FILES, DATABASE}, set(os.listdir(self.new)))
+
+    def test_nothing_is_overwritten(self) -> None:
+        """One file that is there already, and nothing is copied."""
+        self.new.mkdir()
+        (self.new / DATABASE).write_text("mine")
+        ran = self.move()
+        self.assertEqual((1, ""), (ran.status, ran.out))
+        self.assertIn("is there already: nothing is copied", ran.err)
+        self.assertEqual({DATABASE: b"mine"}, self.contents(self.new))
+
+    def test_links(self) -> None:
+        """No link is followed: root copies what others may have made."""
+        (self.old / "blacklist.txt").unlink()
+        (self.old / "blacklist.txt").symlink_to("/etc/passwd")
+        self.move()
+        self.assertFalse((self.new / "blacklist.txt").exists())
+
+    def test_no_key(self) -> None:
+        """A folder without a key is none of a server."""
+        (self.old / "id_ed25519").unlink()
+        ran = self.move()
+        self.assertEqual((1, ""), (ran.status, ran.out))
+        self.assertIn("there is no id_ed25519 in ", ran.err)
+        self.assertFalse(self.new.exists())
+
+    def test_broken_database(self) -> None:
+        """What is no database is reported, and leaves no half of one."""
+        self.database.close()
+        for path in self.old.glob(f"{DATABASE}*"):
+            path.unlink()
+        (self.old / DATABASE).write_text("rubbish " * 1000)
+        ran = self.move()
+        self.assertEqual(1, ran.status)
+        self.assertIn("file is not a database", ran.err)
+        self.assertEqual({"blacklist.txt", "blocklist.txt"}, set(os.listdir(self.new)))
+
+    def test_target_that_cannot_be_made(self) -> None:
+        """A file in the place of the folder is reported."""
+        self.new.write_text("")
+        ran = self.move()
+        self.assertEqual((1, ""), (ran.status, ran.out))
+        self.assertIn("cannot be copied", ran.err)
+
+    def test_wrong_arguments(self) -> None:
+        """One folder, and no unknown option."""
+        for arguments in ((), ("a", "b"), ("--force", "a"), ("--data-dir",)):
+            ran = run("import", *arguments)
+            self.assertEqual((1, ""), (ran.status, ran.out))
+            self.assertTrue(ran.err.startswith("rustdesk-utils: "), ran.err)
