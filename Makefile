@@ -7,6 +7,9 @@
 #                nftables, haproxy)
 #   make interop tests the server among proxies, browsers and other clients, those that
 #                are installed
+#   make deb     builds the Debian package into dist/
+#   make deb-test tests it in fresh roots of Debian 12 and 13, booted with systemd (as root;
+#                debootstrap, systemd-container)
 #   make bench   measures the server beside others: see bench/README.md (ARGS="--quick")
 
 PYTHON ?= python3
@@ -24,7 +27,7 @@ PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet 
 
 NAT_LAB := tests/natlab/enter.sh
 
-.PHONY: run test interop nat-lab lint style types coverage bench proto docs clean
+.PHONY: run test interop nat-lab lint style types coverage bench proto docs deb deb-test clean
 
 run: $(READY)
 	@mkdir -p data
@@ -74,6 +77,14 @@ proto:
 docs: $(READY)
 	$(BIN)/python -m rdserver.settings.document > docs/settings.md.new
 	mv docs/settings.md.new docs/settings.md
+	$(BIN)/python -m rdserver.settings.sample > debian/rustdesk-server.conf.new
+	mv debian/rustdesk-server.conf.new debian/rustdesk-server.conf
+
+deb:
+	deb/build.sh
+
+deb-test:
+	deb/test.sh
 
 clean:
 	rm -rf $(VENV) bench/build build dist *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache
