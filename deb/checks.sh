@@ -16,8 +16,8 @@ fail() {
 
 is() { [[ $1 == "$2" ]] || fail "$3 is $1, not $2"; }
 
-apt_quietly() { apt-get -qqy --no-install-recommends "$@" >/root/apt.log 2>&1 ||
-    { tail -n 30 /root/apt.log; fail "apt-get $*"; }; }
+apt_quietly() { apt-get -qqy --no-install-recommends "$@" >/srv/apt.log 2>&1 ||
+    { tail -n 30 /srv/apt.log; fail "apt-get $*"; }; }
 
 property() { systemctl show -P "$1" "$UNIT"; }
 
@@ -32,8 +32,8 @@ wait_until() {
 active() { systemctl -q is-active "${1:-$UNIT}"; }
 
 # A client's questions, to all ports of both roles.
-answers() { rustdesk-utils doctor 127.0.0.1 >/root/doctor.log || {
-    cat /root/doctor.log; fail "the server does not answer"; }; }
+answers() { rustdesk-utils doctor 127.0.0.1 >/srv/doctor.log || {
+    cat /srv/doctor.log; fail "the server does not answer"; }; }
 
 installed_kib() {
     dpkg-query -W -f='${db:Status-Status} ${Installed-Size}\n' |
@@ -43,11 +43,11 @@ installed_kib() {
 install() {
     local before after started=$SECONDS
     before=$(installed_kib)
-    apt_quietly install /root/rustdesk-server_*.deb
+    apt_quietly install /srv/rustdesk-server_*.deb
     after=$(installed_kib)
     echo "installed in $((SECONDS - started)) s, $(((after - before) / 1024)) MiB"
-    sed -n '/^Enter in each client/,$p' /root/apt.log
-    grep -q "Key: *$(cat $DATA/id_ed25519.pub)" /root/apt.log || fail "the key is not shown"
+    sed -n '/^Enter in each client/,$p' /srv/apt.log
+    grep -q "Key: *$(cat $DATA/id_ed25519.pub)" /srv/apt.log || fail "the key is not shown"
 }
 
 service() {
@@ -94,11 +94,11 @@ restart() {
     answers
 }
 
-key-kept() { cp $DATA/id_ed25519 /root/key; }
+key-kept() { cp $DATA/id_ed25519 /srv/key; }
 
 after-boot() {
     active || fail "the service did not start with the system"
-    cmp /root/key $DATA/id_ed25519
+    cmp /srv/key $DATA/id_ed25519
     answers
 }
 
@@ -113,14 +113,14 @@ roles() {
 
 remove() {
     apt_quietly remove "$UNIT"
-    cmp /root/key $DATA/id_ed25519
+    cmp /srv/key $DATA/id_ed25519
     [[ ! -e /usr/bin/twistd && ! -e /usr/bin/trial ]] || fail "alternatives are left"
 }
 
 reinstall() {
-    apt_quietly install /root/rustdesk-server_*.deb
-    cmp /root/key $DATA/id_ed25519
-    apt_quietly install --reinstall /root/rustdesk-server_*.deb
+    apt_quietly install /srv/rustdesk-server_*.deb
+    cmp /srv/key $DATA/id_ed25519
+    apt_quietly install --reinstall /srv/rustdesk-server_*.deb
     wait_until active
     answers
 }
@@ -130,18 +130,18 @@ purge() {
     local archives=(/var/backups/rustdesk-server-*.tar.gz)
     is ${#archives[@]} 1 "the number of archives"
     is "$(stat -c %a "${archives[0]}")" 600 "the archive's mode"
-    tar -xOf "${archives[0]}" id_ed25519 | cmp - /root/key
-    grep -q "${archives[0]}" /root/apt.log || fail "the archive is not named"
+    tar -xOf "${archives[0]}" id_ed25519 | cmp - /srv/key
+    grep -q "${archives[0]}" /srv/apt.log || fail "the archive is not named"
     local left
     left=$(find / -xdev \( -name '*rustdesk*' -o -name '*rdserver*' \) \
-        -not -path '/root/*' -not -path '/var/log/*' -not -path '/var/cache/apt/*' \
+        -not -path '/srv/*' -not -path '/var/log/*' -not -path '/var/cache/apt/*' \
         -not -path '/proc/*' -not -path "${archives[0]}")
     is "$left" "" "what is left"
 }
 
 # A package that is the original's to dpkg: its name, its unit, its folder, its purge.
 make_original() {
-    local tree=/root/original
+    local tree=/srv/original
     mkdir -p $tree/DEBIAN $tree/lib/systemd/system
     printf '%s\n' 'Package: rustdesk-server-hbbs' 'Version: 1.1.17' 'Architecture: all' \
         'Maintainer: nobody <nobody@example.org>' 'Description: stand-in' \
@@ -154,12 +154,12 @@ make_original() {
     printf '#!/bin/sh\nsystemctl stop rustdesk-hbbs\n' >$tree/DEBIAN/prerm
     printf '#!/bin/sh\n[ "$1" != purge ] || rm -rf %s\n' $ORIGINAL >$tree/DEBIAN/postrm
     chmod 755 $tree/DEBIAN/p*
-    dpkg-deb --build $tree /root/original.deb >/dev/null
+    dpkg-deb --build $tree /srv/original.deb >/dev/null
 }
 
 fill_original() {
     mkdir -p $ORIGINAL
-    cp /root/key $ORIGINAL/id_ed25519
+    cp /srv/key $ORIGINAL/id_ed25519
     echo 192.0.2.1 >$ORIGINAL/blacklist.txt
     # Killed, so that its last row is in the write-ahead log alone.
     python3 - $ORIGINAL/db_v2.sqlite3 <<'P'
@@ -180,14 +180,14 @@ P
 original() {
     make_original
     fill_original
-    apt_quietly install /root/original.deb
+    apt_quietly install /srv/original.deb
     wait_until active rustdesk-hbbs
     local before
     before=$(cd $ORIGINAL && md5sum id_ed25519 blacklist.txt db_v2.sqlite3*[!m])
-    apt_quietly install /root/rustdesk-server_*.deb
+    apt_quietly install /srv/rustdesk-server_*.deb
     wait_until active
     answers
-    cmp /root/key $DATA/id_ed25519
+    cmp /srv/key $DATA/id_ed25519
     cmp $ORIGINAL/blacklist.txt $DATA/blacklist.txt
     is "$(stat -c %a:%U $DATA/id_ed25519)" 600:rustdesk-server "the copied key"
     is "$(python3 -c "import sqlite3
@@ -196,13 +196,13 @@ print(sqlite3.connect('$DATA/db_v2.sqlite3').execute('SELECT id FROM peer').fetc
     is "$(cd $ORIGINAL && md5sum id_ed25519 blacklist.txt db_v2.sqlite3*[!m])" "$before" \
         "the original's folder"
     # Back to it, forward again, and then its purge must not reach ours.
-    apt_quietly install /root/original.deb
+    apt_quietly install /srv/original.deb
     wait_until active rustdesk-hbbs
     ! dpkg -s "$UNIT" 2>/dev/null | grep -q '^Status:.* installed' || fail "both installed"
-    apt_quietly install /root/rustdesk-server_*.deb
+    apt_quietly install /srv/rustdesk-server_*.deb
     apt_quietly purge rustdesk-server-hbbs
     [[ ! -e $ORIGINAL ]] || fail "the stand-in's purge did not delete its folder"
-    cmp /root/key $DATA/id_ed25519
+    cmp /srv/key $DATA/id_ed25519
     wait_until active
     answers
 }

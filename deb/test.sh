@@ -99,15 +99,15 @@ power_off() {
     nspawn='' leader=''
 }
 
-check() { inside bash /root/checks.sh "$@" || fail "$suite: $*"; }
+check() { inside bash /srv/checks.sh "$@" || fail "$suite: $*"; }
 
 test_in() {
     local suite=$1 root=$work/$1 step
     new_root "$suite" "$root"
-    cp dist/rustdesk-server_*_all.deb deb/checks.sh "$root/root/"
+    cp dist/rustdesk-server_*_all.deb deb/checks.sh "$root/srv/"
     # Fetched now, for later there is no network.
     in_root "$root" sh -ec 'apt-get -qq update
-        apt-get -qqy --no-install-recommends --download-only install /root/*.deb' \
+        apt-get -qqy --no-install-recommends --download-only install /srv/*.deb' \
         >"$work/fetch.log" 2>&1 || { tail -n 20 "$work/fetch.log"; fail fetch; }
     power_on "$root"
     say "$suite: booted"

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
+from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
 import rdserver
+from rdserver.cli.completion import completion
 from rdserver.cli.manual import manual
 from rdserver.settings.config import SETTINGS
 from rdserver.settings.load import HBBR, HBBS, RUSTDESK_SERVER, load
@@ -100,3 +104,29 @@ class ManualTests(SynchronousTestCase):
         """The page of rustdesk-utils is its help."""
         page = manual("rustdesk-utils").replace("\\-", "-")
         self.assertIn("    validatekeypair [public key] [secret key]    Validate", page)
+
+
+class CompletionTests(SynchronousTestCase):
+    """Completion of words in bash."""
+
+    def complete(self, program: str, word: str) -> list[str]:
+        """Return what bash offers for *word* behind *program*."""
+        bash = shutil.which("bash")
+        if bash is None:
+            raise SkipTest("there is no bash")
+        function = program.replace("-", "_")
+        script = (
+            f"{completion()}\nCOMP_WORDS=({program} '{word}')\nCOMP_CWORD=1\n"
+            f'_{function}\nprintf "%s\\n" "${{COMPREPLY[@]}}"\n'
+        )
+        return subprocess.check_output([bash], input=script, text=True).split()
+
+    def test_options(self) -> None:
+        """A server's options, with what separates a value."""
+        self.assertEqual(["--relay-port="], self.complete("rustdesk-server", "--relay-po"))
+        self.assertEqual(["--help"], self.complete("hbbr", "--he"))
+        self.assertEqual([], self.complete("hbbs", "--relay-po"))
+
+    def test_commands(self) -> None:
+        """The commands of rustdesk-utils."""
+        self.assertEqual(["client-config"], self.complete("rustdesk-utils", "cl"))

@@ -14,6 +14,7 @@ from pathlib import Path
 from attrs import frozen
 
 from rdserver.admin.console import ID_SOCKET, MAX_COMMAND_BYTES, RELAY_SOCKET
+from rdserver.cli.folders import DATA_DIR
 
 ANSWER_S = 60.0
 """How long the server may be silent."""
@@ -53,7 +54,7 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Question:
     :raises AdminError: an option that is unknown or incomplete.
     """
     words = list(arguments)
-    folder = environ.get("RDSERVER_DATA_DIR") or "."
+    folder = environ.get("RDSERVER_DATA_DIR") or _usual_folder()
     role = None
     while words:
         if words[0] == "--data-dir" and words[1:]:
@@ -89,6 +90,12 @@ def ask(question: Question, answer_s: float = ANSWER_S) -> str:
             return b"".join(pieces).decode("utf-8", "replace")
     except OSError as e:
         raise AdminError(_cause(e, question)) from e
+
+
+def _usual_folder() -> str:
+    """Return the working directory, or the package's where only that has a socket."""
+    here = any(Path(name).exists() for name in _SOCKETS.values())
+    return str(DATA_DIR) if DATA_DIR.is_dir() and not here else "."
 
 
 def _role_in(data_dir: Path) -> str:

@@ -16,15 +16,12 @@ from pathlib import Path
 from attrs import frozen
 
 from rdserver import durable
+from rdserver.cli.folders import CONFIG_FILE, DATA_DIR
 from rdserver.errors import ConfigError
 from rdserver.keys import PUBLIC_BYTES, PUBLIC_KEY_FILE, decode_base64, load_server_key
 from rdserver.settings.config import Config
 from rdserver.settings.load import RUSTDESK_SERVER, load
 from rdserver.wire.address import Address
-
-DATA_DIR = Path("/var/lib/rdserver")
-CONFIG_FILE = Path("/etc/rustdesk-server/rustdesk-server.conf")
-"""Where Debian's package keeps them."""
 
 _ID_PORT, _RELAY_PORT = 21116, 21117
 

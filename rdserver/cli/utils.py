@@ -43,10 +43,10 @@ doctor takes HOST or HOST:PORT, PORT being the ID server's (default 21116).  It 
 with 0 if everything that clients need answers on each address that can be reached
 from here, else with 1.
 
-admin talks to the server whose data folder is the working directory; another one is
-named with --data-dir DIR before the command, or with RDSERVER_DATA_DIR.  Without id or
-relay it asks the ID server, or the relay if only that runs there.  The command h lists
-the commands.
+admin talks to the server whose data folder is the working directory, or else to the one
+of Debian's package; another one is named with --data-dir DIR before the command, or with
+RDSERVER_DATA_DIR.  Without id or relay it asks the ID server, or the relay if only that
+runs there.  The command h lists the commands.
 
 client-config takes --host HOST (how clients reach this machine), --data-dir DIR and
 --config FILE; without them it looks where Debian's package keeps data and settings.
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, arguments: list[str]) -> int:
-    command = _COMMANDS.get(name)
+    command = COMMANDS.get(name)
     if command is None:
         sys.stdout.write(HELP)
         return 0 if name in ("help", "-h", "--help") else 1
@@ -180,7 +180,7 @@ def _say(line: str) -> None:
     sys.stdout.flush()  # a check can take seconds; each line is shown when it is known
 
 
-_COMMANDS: dict[str, Callable[[list[str]], int]] = {
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "genkeypair": _generate_key_pair,
     "validatekeypair": _validate_key_pair,
     "doctor": _doctor,
@@ -189,6 +189,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "import": _import,
     "export": _export,
 }
+"""What there is, by name."""
 
 
 if __name__ == "__main__":

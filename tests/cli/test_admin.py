@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from rdserver.cli import admin
 from rdserver.cli.admin import AdminError, Question, ask, parse
 
 LIMIT = 1024  # protocol.md section 3.13
@@ -26,6 +27,11 @@ class FolderCase(SynchronousTestCase):
 
 
 class ParseTests(FolderCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.package = self.folder / "package"
+        self.patch(admin, "DATA_DIR", self.package)
+
     def parse(self, *arguments: str, **environ: str) -> tuple[str, str, str]:
         question = parse(arguments, environ)
         return str(question.data_dir), question.role, question.command
@@ -59,6 +65,15 @@ class ParseTests(FolderCase):
         self.assertEqual("z", self.parse("h", RDSERVER_DATA_DIR="z")[0])
         self.assertEqual(".", self.parse("h", RDSERVER_DATA_DIR="")[0])
         self.assertEqual(".", self.parse("--data-dir=", "h")[0])
+
+    def test_folder_of_the_package(self) -> None:
+        """It counts where it exists, unless a server runs in the working directory."""
+        self.package.mkdir()
+        self.assertEqual(str(self.package), self.parse("h")[0])
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(self.folder)
+        (self.folder / "admin-relay.sock").touch()
+        self.assertEqual((".", "relay", "h"), self.parse("h"))
 
     def test_unknown_option(self) -> None:
         """Any other option, or one without its value, is refused by name."""

@@ -66,7 +66,8 @@ class MoveTests(SynchronousTestCase):
         """What is only in the write-ahead log is copied too."""
         self.move()
         with closing(sqlite3.connect(self.new / DATABASE)) as database:
-            self.assertEqual([("123456789",)], database.execute("SELECT id FROM peer").fetchall())
+            rows = database.execute("SELECT id FROM peer").fetchall()
+        self.assertEqual([("123456789",)], rows)
 
     def test_dry_run(self) -> None:
         """It says the same and does nothing."""

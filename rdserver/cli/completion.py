@@ -1,0 +1,48 @@
+"""
+Prints bash's completion of all programs: ``python -m rdserver.cli.completion``.
+
+The Debian package is built with it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from rdserver.cli.utils import COMMANDS
+from rdserver.settings.load import HBBR, HBBS, RUSTDESK_SERVER, Program
+
+_FUNCTION = """\
+_{function}()
+{{
+    local word=${{COMP_WORDS[COMP_CWORD]}}
+    COMPREPLY=($(compgen -W '{words}' -- "$word"))
+}}
+complete -o default -F _{function} {program}
+"""
+_BOTH = ("--help", "--version")
+
+
+def completion() -> str:
+    """The whole script."""
+    return "\n".join(_functions())
+
+
+def _functions() -> Iterator[str]:
+    for program in (RUSTDESK_SERVER, HBBS, HBBR):
+        yield _function(program.name, [*_options(program), *_BOTH])
+    yield _function("rustdesk-utils", [*COMMANDS])
+
+
+def _function(program: str, words: list[str]) -> str:
+    function = program.replace("-", "_")
+    return _FUNCTION.format(function=function, words=" ".join(words), program=program)
+
+
+def _options(program: Program) -> list[str]:
+    """Return the long options; those with a value end in ``=``."""
+    return [f"--{s.name}" if s.kind.is_flag else f"--{s.name}=" for s in program.settings]
+
+
+if __name__ == "__main__":
+    sys.stdout.write(completion())
