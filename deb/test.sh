@@ -104,14 +104,15 @@ check() { inside bash /srv/checks.sh "$@" || fail "$suite: $*"; }
 test_in() {
     local suite=$1 root=$work/$1 step
     new_root "$suite" "$root"
-    cp dist/rustdesk-server_*_all.deb deb/checks.sh "$root/srv/"
+    cp dist/rustdesk-server_*_all.deb deb/checks.sh deb/session.py "$root/srv/"
+    cp -r tests "$root/srv/"
     # Fetched now, for later there is no network.
     in_root "$root" sh -ec 'apt-get -qq update
         apt-get -qqy --no-install-recommends --download-only install /srv/*.deb' \
         >"$work/fetch.log" 2>&1 || { tail -n 20 "$work/fetch.log"; fail fetch; }
     power_on "$root"
     say "$suite: booted"
-    for step in install service restart key-kept; do check "$step"; done
+    for step in install service session restart key-kept; do check "$step"; done
     power_off
     power_on "$root"
     for step in after-boot roles remove reinstall purge original; do check "$step"; done
