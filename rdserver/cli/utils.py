@@ -153,7 +153,8 @@ def _client_config(arguments: list[str]) -> int:
     client = client_config.client_config(config, host)
     for line in client_config.lines(client, config):
         _say(line)
-    client_config.qr_code(client.qr_text, _say)
+    if (sys.stdout.encoding or "").lower().startswith("utf"):
+        client_config.qr_code(client.qr_text, _say)
     if text := client_config.doubt(host):
         _say(text)
     return 0

@@ -6,12 +6,15 @@ import json
 import sys
 import types
 from base64 import urlsafe_b64decode
+from contextlib import redirect_stdout
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from rdserver.cli import client_config as module
+from rdserver.cli import utils
 from rdserver.cli.client_config import ClientConfig, client_config
 from rdserver.errors import ConfigError
 from rdserver.keys import KeyPair
@@ -181,6 +184,15 @@ class CommandTests(FolderCase):
         ):
             ran = run("client-config", "--host=h")
         self.assertIn("  ID server:     h:31116\n", ran.out)
+
+    def test_terminal_without_such_letters(self) -> None:
+        """Where the letters of a QR code cannot be written, the rest is."""
+        with patch.object(module, "qr_code") as drawn:
+            for encoding, times in (("utf-8", 1), ("iso8859-1", 1)):
+                out = TextIOWrapper(BytesIO(), encoding=encoding)
+                with redirect_stdout(out):
+                    status = utils.main(["client-config", f"--data-dir={self.folder}"])
+                self.assertEqual((0, times), (status, drawn.call_count))
 
     def test_secret(self) -> None:
         """The private key is never printed, also where it is a setting."""
