@@ -1,12 +1,13 @@
 #!/bin/bash
 # What is checked inside a freshly booted system: deb/test.sh runs this there, step by
 # step.  Every step ends with an error if something is not as it should be.
-set -euo pipefail
+set -Eeuo pipefail
 
 UNIT=rustdesk-server
 DATA=/var/lib/rdserver
 ORIGINAL=/var/lib/rustdesk-server
 shopt -s nullglob
+trap 'journalctl -u "$UNIT" --no-pager -n 20 >&2' ERR
 
 fail() {
     echo "not as it should be: $*" >&2
@@ -68,7 +69,8 @@ service() {
         $(property ExecMainStartTimestampMonotonic) / 1000)) ms"
     (cd / && twistd rustdesk-server --help | grep -q -- --relay-port) || fail twistd
     (cd / && twistd3 --help | grep -q rustdesk-server) || fail twistd3
-    ! journalctl -u "$UNIT" -p warning --no-pager -q | grep . || fail "warnings in the log"
+    ! journalctl -u "$UNIT" -o cat --no-pager -q | grep -E '^\S+ (warn|error|critical) ' ||
+        fail "warnings in the log"
 }
 
 # As two clients: the sessions' bytes go through the installed relay.
@@ -114,6 +116,42 @@ roles() {
     systemctl stop $UNIT@id $UNIT@relay
     systemctl start "$UNIT"
     answers
+}
+
+make_certificate() {
+    python3 -W ignore - >"$1" <<'P'
+from OpenSSL import crypto
+key, cert = crypto.PKey(), crypto.X509()
+key.generate_key(crypto.TYPE_RSA, 2048)
+cert.get_subject().CN = "localhost"
+cert.set_issuer(cert.get_subject())
+cert.gmtime_adj_notBefore(0)
+cert.gmtime_adj_notAfter(86400)
+cert.set_pubkey(key)
+cert.sign(key, "sha256")
+for pem in (crypto.dump_certificate(crypto.FILETYPE_PEM, cert),
+            crypto.dump_privatekey(crypto.FILETYPE_PEM, key)):
+    print(pem.decode(), end="")
+P
+    chgrp $UNIT "$1"
+    chmod 640 "$1"
+}
+
+# The drop-in as its first lines say, and an option in /etc/default.
+port-443() {
+    make_certificate /etc/$UNIT/test.pem
+    mkdir -p /etc/systemd/system/$UNIT.service.d
+    cp /usr/share/doc/$UNIT/examples/port-443.conf /etc/systemd/system/$UNIT.service.d/
+    cp -a /etc/default/$UNIT /srv/default
+    echo "RUSTDESK_SERVER_OPTS=\"--tls-cert=/etc/$UNIT/test.pem\"" >/etc/default/$UNIT
+    systemctl daemon-reload
+    systemctl restart $UNIT
+    python3 -c 'import ssl; ssl.get_server_certificate(("127.0.0.1", 443))'
+    echo "exposure with port 443: $(systemd-analyze security --no-pager $UNIT | tail -n 1)"
+    rm -r /etc/systemd/system/$UNIT.service.d /etc/$UNIT/test.pem
+    cp -a /srv/default /etc/default/$UNIT
+    systemctl daemon-reload
+    systemctl restart $UNIT
 }
 
 remove() {

@@ -115,7 +115,7 @@ test_in() {
     for step in install service session restart key-kept; do check "$step"; done
     power_off
     power_on "$root"
-    for step in after-boot roles remove reinstall purge original; do check "$step"; done
+    for step in after-boot roles port-443 remove reinstall purge original; do check "$step"; done
     power_off
     say "$suite: passed"
 }
