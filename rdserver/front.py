@@ -14,6 +14,7 @@ from rdserver.notices import Notices
 from rdserver.settings.config import Config
 from rdserver.transports.admission import Admission
 from rdserver.transports.certificate import Certificate
+from rdserver.transports.given_sockets import GivenSockets
 from rdserver.transports.proxy_protocol import ProxyHeaderFactory
 from rdserver.transports.tls_port import SniffingTlsFactory
 from rdserver.transports.websocket_environment import Environment
@@ -38,11 +39,15 @@ class Front:
 
     :param reactor: an ``IReactorTime``.
     :ivar certificate: for all TLS; None before :meth:`load`, or without one.
+    :ivar given: sockets of ours that are open already.
     """
 
     _log = Logger()
 
-    def __init__(self, config: Config, reactor: Any) -> None:
+    def __init__(
+        self, config: Config, reactor: Any, given: GivenSockets | None = None
+    ) -> None:
+        self.given = given or GivenSockets()
         self._config = config
         self._reactor = reactor
         self._trusted = Networks(config.trusted_proxies)

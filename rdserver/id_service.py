@@ -98,6 +98,7 @@ class IdServer(MultiService):
                 Wanted(websocket, socket.SOCK_STREAM, "ID server, WebSocket"),
             ],
             reactor,
+            self._front.given,
         )
         self._console_port = UnixPort(Path(config.data_dir) / ID_SOCKET, reactor)
         self._store: StoreThread | None = None

@@ -90,7 +90,7 @@ class RelayServer(MultiService):
             Wanted(main, socket.SOCK_STREAM, "relay"),
             Wanted(websocket, socket.SOCK_STREAM, "relay, WebSocket"),
         ]
-        self._listeners = Listeners(config.bind, wanted, reactor)
+        self._listeners = Listeners(config.bind, wanted, reactor, self._front.given)
         self._console_port = UnixPort(self._data_dir / RELAY_SOCKET, reactor)
         self._factory: RelayFactory | None = None
         self._path: DataPath | None = None

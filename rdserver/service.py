@@ -28,6 +28,7 @@ from rdserver.relay_service import RelayServer
 from rdserver.reloading import Reloadable, Reloading
 from rdserver.settings.config import Config
 from rdserver.settings.options import ProgramOptions
+from rdserver.transports.given_sockets import GivenSockets, first_environ, given_sockets
 from rdserver.transports.local import primary_address
 from rdserver.web_service import ID_PATH, RELAY_PATH, WebServer
 from rdserver.wire.address import Address
@@ -45,6 +46,7 @@ class Server(MultiService):
     one sentence, which makes ``twistd`` exit with status 1.
 
     :param manager: told when the server is ready and when it stops; None: nobody is.
+    :param given: sockets that the service manager opened.
     :ivar access_file: who may reach whom; None without such rules.
     :ivar id_server: None where the role is ``relay``.
     :ivar relay: None where the role is ``id``.
@@ -53,7 +55,11 @@ class Server(MultiService):
     _log = Logger()
 
     def __init__(
-        self, options: ProgramOptions, reactor: Any, manager: Manager | None = None
+        self,
+        options: ProgramOptions,
+        reactor: Any,
+        manager: Manager | None = None,
+        given: GivenSockets | None = None,
     ) -> None:
         super().__init__()
         self._options = options
@@ -62,7 +68,7 @@ class Server(MultiService):
         self.id_server: IdServer | None = None
         self.relay: RelayServer | None = None
         tickets = Tickets(time.monotonic)
-        self._front = front = Front(self._config, reactor)
+        self._front = front = Front(self._config, reactor, given)
         if self._config.role != "relay":
             if self._config.access_file:
                 self.access_file = AccessFile(self._config.access_file)
@@ -109,6 +115,7 @@ class Server(MultiService):
         with self._refusing():
             _check_data_dir(self._config.data_dir)
             super().privilegedStartService()
+            self._front.given.check_all_taken()
 
     def startService(self) -> None:
         _raise_descriptor_limit()
@@ -178,11 +185,16 @@ class Server(MultiService):
 
 
 def makeService(options: ProgramOptions) -> IService:
-    """Build the whole server, still unstarted; nothing is opened."""
+    """
+    Build the whole server, still unstarted; nothing is opened.
+
+    :raises ConfigError: the service manager opened something that is of no use.
+    """
     from twisted.internet import reactor
 
     count_monotonically(reactor)
-    return Server(options, reactor, Manager.named_in(os.environ, os.getpid()))
+    manager = Manager.named_in(os.environ, os.getpid())
+    return Server(options, reactor, manager, given_sockets(first_environ(), os.getpid()))
 
 
 def count_monotonically(reactor: Any) -> None:

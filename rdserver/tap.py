@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from twisted.application.service import IService
 from twisted.python.usage import UsageError
 
+from rdserver.errors import ConfigError
 from rdserver.settings import options
 
 __all__ = ["Options", "makeService"]
@@ -27,4 +28,7 @@ def makeService(options: Options) -> IService:
     # Only here: --help and a wrong option need nothing of the server.
     from rdserver.service import makeService as build
 
-    return build(options)
+    try:
+        return build(options)
+    except ConfigError as e:
+        raise SystemExit(f"{options.program.name}: {e}") from e

@@ -40,7 +40,7 @@ class WebServer(MultiService):
         self._routes = routes
         self.port = config.unified_port
         wanted = [Wanted(self.port, socket.SOCK_STREAM, "https-port")] if self.port else []
-        self._listeners = Listeners(config.bind, wanted, reactor)
+        self._listeners = Listeners(config.bind, wanted, reactor, front.given)
 
     def privilegedStartService(self) -> None:
         """

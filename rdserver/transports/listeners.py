@@ -19,6 +19,7 @@ from attrs import define, frozen
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 
 from rdserver.errors import ConfigError
+from rdserver.transports.given_sockets import GivenSockets
 
 BACKLOG = 1024
 UDP_BUFFER_BYTES = 4 * 1024 * 1024
@@ -145,11 +146,19 @@ class Listeners:
 
     :param interface: as for :func:`bind`.
     :param reactor: an ``IReactorSocket``.
+    :param given: sockets that are open already; a port of theirs is not bound.
     """
 
-    def __init__(self, interface: str, wanted: list[Wanted], reactor: Any) -> None:
+    def __init__(
+        self,
+        interface: str,
+        wanted: list[Wanted],
+        reactor: Any,
+        given: GivenSockets | None = None,
+    ) -> None:
         self._interface = interface
         self._reactor = reactor
+        self._given = given or GivenSockets()
         self._listeners = {(w.kind, w.port): _Listener(w) for w in wanted}
 
     def bind_all(self) -> None:
@@ -161,10 +170,14 @@ class Listeners:
         try:
             for listener in self._listeners.values():
                 if listener.bound is None and listener.open_port is None:
-                    listener.bound = bind(self._interface, listener.wanted)
+                    listener.bound = self._open(listener.wanted)
         except ConfigError:
             self.release()
             raise
+
+    def _open(self, wanted: Wanted) -> socket.socket:
+        given = self._given.take(wanted.kind, wanted.port)
+        return given or bind(self._interface, wanted)
 
     def release(self) -> None:
         """Give up the sockets that were bound but not opened."""

@@ -139,6 +139,7 @@ class ServerProcess:
         where it will listen.
     :param extra: added to a nearly empty environment.
     :param wrapper: command that the server's is appended to, ``unshare`` for example.
+    :param descriptors: what it inherits, under the same numbers.
     """
 
     def __init__(
@@ -149,6 +150,7 @@ class ServerProcess:
         command: Sequence[str] = (),
         extra: Mapping[str, str] | None = None,
         wrapper: Sequence[str] = (),
+        descriptors: Sequence[int] = (),
     ) -> None:
         self.folder = folder
         self.ports = ports or free_ports()
@@ -157,6 +159,7 @@ class ServerProcess:
         self._command = list(command)
         self._environment = environment(folder, extra)
         self._wrapper = list(wrapper)
+        self._descriptors = descriptors
         self._process: subprocess.Popen[bytes] | None = None
         self._said_before = 0
 
@@ -180,6 +183,7 @@ class ServerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                pass_fds=self._descriptors,
             )
 
     def start(self) -> ServerProcess:
