@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -34,6 +35,9 @@ _CONTROL = re.compile(
 _CHATTY = ("twisted", "log_legacy")
 """What Twisted says of itself at info level: each port it opens and closes."""
 
+_PRIORITIES = {"debug": 7, "info": 6, "warn": 4, "error": 3, "critical": 2}
+"""Of syslog, which systemd takes from the beginning of a line (sd-daemon(3))."""
+
 _INTERNAL_PREFIX = "log_"
 _LEGACY = frozenset(
     ("format", "message", "time", "isError", "system", "failure", "why", "logLevel")
@@ -48,13 +52,24 @@ def observer(log_level: str, log_format: str, stream: TextIO | None = None) -> I
     :param log_level: ``debug``, ``info``, ``warn`` or ``error``.
     :param log_format: ``text`` or ``json``.
     """
-    line = {"text": _text_line, "json": _json_line}[log_format]
+    stream = stream or sys.stdout
+    text_line = _journal_line if is_journal(stream, os.environ) else _text_line
+    line = {"text": text_line, "json": _json_line}[log_format]
     level = LogLevel.lookupByName(log_level)
     predicate = LogLevelFilterPredicate(defaultLogLevel=level)
     if level is LogLevel.info:
         for namespace in _CHATTY:
             predicate.setLogLevelForNamespace(namespace, LogLevel.warn)
     return FilteringLogObserver(_Writer(line, stream), [predicate])
+
+
+def is_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Return whether *stream* is the one that systemd connected to its journal."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # a text in memory
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def start(log_level: str, log_format: str) -> None:
@@ -64,10 +79,10 @@ def start(log_level: str, log_format: str) -> None:
 
 @implementer(ILogObserver)
 class _Writer:
-    def __init__(self, line: Callable[[LogEvent], str], stream: TextIO | None) -> None:
+    def __init__(self, line: Callable[[LogEvent], str], stream: TextIO) -> None:
         self._line = line
         # sys.stdout itself is replaced by twistd once logging has begun.
-        self._stream = stream or sys.stdout
+        self._stream = stream
 
     def __call__(self, event: LogEvent) -> None:
         line = self._line(event) + "\n"
@@ -80,6 +95,12 @@ class _Writer:
 def _text_line(event: LogEvent) -> str:
     level = event["log_level"].name
     return f"{_time(event)} {level:<5} {_on_one_line(_message(event).strip())}"
+
+
+def _journal_line(event: LogEvent) -> str:
+    """The journal has the time, and a place for the level: "journalctl -p warning"."""
+    priority = _PRIORITIES[event["log_level"].name]
+    return f"<{priority}>{_on_one_line(_message(event).strip())}"
 
 
 def _json_line(event: LogEvent) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from enum import StrEnum
 from io import BytesIO, StringIO, TextIOWrapper
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 from twisted.logger import Logger, LogLevel, globalLogBeginner
 from twisted.python.failure import Failure
@@ -69,6 +71,50 @@ class LogCase(SynchronousTestCase):
         self.stream.seek(0)
         self.stream.truncate()
         return text.split("\n")[:-1]
+
+
+class JournalTests(SynchronousTestCase):
+    """Lines for systemd's journal, which has the time already."""
+
+    def setUp(self) -> None:
+        self.path = self.mktemp()
+        self.stream = self.open(self.path)
+        status = os.fstat(self.stream.fileno())
+        environ = {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+        self.patch(os, "environ", environ)
+
+    def open(self, path: str) -> TextIO:
+        """Return a file to log into."""
+        stream = open(path, "w", encoding="utf-8")  # noqa: SIM115 - closed at the end
+        self.addCleanup(stream.close)
+        return stream
+
+    def written(self, path: str, log_format: str = "text") -> list[str]:
+        """Return what two events become, the second with a stranger's text."""
+        observe = log.observer("debug", log_format, self.open(path))
+        midnight = {"log_time": MIDNIGHT}
+        logger = Logger("rdserver.x", observer=lambda event: observe({**event, **midnight}))
+        logger.debug("all is well")
+        logger.critical("id {peer_id}", peer_id="1\n<7>2")
+        return Path(path).read_text("utf-8").splitlines()
+
+    def test_level_instead_of_time(self) -> None:
+        """A line begins with its priority; what others sent never does."""
+        self.patch(log, "is_journal", lambda stream, environ: True)
+        self.assertEqual(["<7>all is well", "<2>id 1 | <7>2"], self.written(self.mktemp()))
+
+    def test_who_is_the_journal(self) -> None:
+        """Only the very stream that systemd named is; a text in memory never is."""
+        self.assertTrue(log.is_journal(self.stream, os.environ))
+        self.assertFalse(log.is_journal(self.open(self.mktemp()), os.environ))
+        self.assertFalse(log.is_journal(StringIO(), os.environ))
+        self.assertFalse(log.is_journal(self.stream, {}))
+
+    def test_elsewhere(self) -> None:
+        """A file has the time, and so has JSON, whoever reads it."""
+        self.assertEqual(f"{STAMP} debug all is well", self.written(self.mktemp())[0])
+        [line, _] = self.written(self.mktemp(), "json")
+        self.assertEqual(STAMP, json.loads(line)["time"])
 
 
 class TextTests(LogCase):

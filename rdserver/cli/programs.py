@@ -6,6 +6,7 @@ Each returns its exit status.  ``--help`` and ``--version`` end it with ``System
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -44,5 +45,14 @@ def _main(options: ProgramOptions, argv: Sequence[str] | None) -> int:
         options.parseOptions(sys.argv[1:] if argv is None else argv)
     except UsageError as e:
         sys.stderr.write(f"{name}: {e}\n")
-        return 1
+        return _refused()
     return run(options, name)
+
+
+def _refused() -> int:
+    """
+    Return the status for settings that are wrong: 1, as the original's.
+
+    A service manager is told what it need not try again: wrong settings stay wrong.
+    """
+    return os.EX_CONFIG if os.environ.get("NOTIFY_SOCKET") else 1

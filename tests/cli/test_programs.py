@@ -119,6 +119,11 @@ class ProgramTests(SynchronousTestCase):
             "--role=x",
         )
 
+    def test_told_to_a_service_manager(self) -> None:
+        """It is told by a status of its own that to try again is of no use."""
+        os.environ["NOTIFY_SOCKET"] = "@manager"
+        self.assertEqual(os.EX_CONFIG, programs.server_main(["--role=x"]))
+
     def test_version(self) -> None:
         """-V prints name and version, and ends with status 0."""
         for main in (programs.server_main, programs.hbbs_main, programs.hbbr_main):
