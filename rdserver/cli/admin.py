@@ -14,7 +14,7 @@ from pathlib import Path
 from attrs import frozen
 
 from rdserver.admin.console import ID_SOCKET, MAX_COMMAND_BYTES, RELAY_SOCKET
-from rdserver.cli.folders import DATA_DIR
+from rdserver.cli.installed import DATA_DIR
 
 ANSWER_S = 60.0
 """How long the server may be silent."""

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from io import StringIO
 from ipaddress import ip_address
 from pathlib import Path
 
+import segno
 from attrs import frozen
 
 from rdserver import durable
-from rdserver.cli.folders import CONFIG_FILE, DATA_DIR
 from rdserver.errors import ConfigError
 from rdserver.keys import PUBLIC_BYTES, PUBLIC_KEY_FILE, decode_base64, load_server_key
 from rdserver.settings.config import Config
-from rdserver.settings.load import RUSTDESK_SERVER, load
 from rdserver.wire.address import Address
 
 _ID_PORT, _RELAY_PORT = 21116, 21117
@@ -59,51 +59,25 @@ class ClientConfig:
         return f"config={self.json}"
 
 
-@frozen
-class Request:
+def parse(arguments: Sequence[str]) -> tuple[str, list[str]]:
     """
-    What the command was told.
+    Take ``--host HOST`` out of *arguments*.
 
-    :ivar host: name or address that clients reach; empty: the machine's own.
-    :ivar given: options of the server, by long name.
+    :return: the host, empty if there is none, and the other arguments.
+    :raises ConfigError: it has no value.
     """
-
-    host: str
-    given: Mapping[str, str]
-
-
-def parse(arguments: Sequence[str]) -> Request:
-    """
-    Read ``[--host HOST] [--data-dir DIR] [--config FILE]``.
-
-    :raises ConfigError: an option that is unknown or incomplete.
-    """
-    given = dict.fromkeys(("host", "data-dir", "config"), "")
-    words = list(arguments)
+    host, words, others = "", list(arguments), []
     while words:
-        name, equals, value = words.pop(0).partition("=")
-        if name.removeprefix("--") not in given or not name.startswith("--"):
-            raise ConfigError(f"{name}: the options are --host, --data-dir and --config")
-        if not equals and not words:
-            raise ConfigError(f"{name} needs a value")
-        given[name[2:]] = value if equals else words.pop(0)
-    host = given.pop("host")
-    return Request(host, {name: value for name, value in given.items() if value})
-
-
-def settings(request: Request, environ: Mapping[str, str]) -> Config:
-    """
-    Return the server's settings: those of Debian's package where nothing else is named.
-
-    :raises ConfigError: they are wrong.
-    """
-    given = dict(request.given)
-    named = "data-dir" in given or environ.get("RDSERVER_DATA_DIR")
-    if not named and not Path(PUBLIC_KEY_FILE).exists() and DATA_DIR.is_dir():
-        given["data-dir"] = str(DATA_DIR)
-    if "config" not in given and given.get("data-dir") == str(DATA_DIR):
-        given.update({"config": str(CONFIG_FILE)} if CONFIG_FILE.is_file() else {})
-    return load(RUSTDESK_SERVER, given, environ, Path())
+        word = words.pop(0)
+        if word == "--host":
+            if not words:
+                raise ConfigError("--host needs a value")
+            host = words.pop(0)
+        elif word.startswith("--host="):
+            host = word.partition("=")[2]
+        else:
+            others.append(word)
+    return host, others
 
 
 def client_config(config: Config, host: str) -> ClientConfig:
@@ -159,24 +133,11 @@ def doubt(host: str) -> str:
     )
 
 
-def qr_code(text: str, say: Callable[[str], None]) -> None:
-    """Draw *text* in the terminal, if there is a library that can (python3-qrcode)."""
-    try:
-        import qrcode
-    except ImportError:
-        return
-    code = qrcode.QRCode(border=2)
-    code.add_data(text)
-    code.make(fit=True)
-    rows = code.get_matrix()
-    rows += [[False] * len(rows[0])] * (len(rows) % 2)
-    for upper, lower in zip(rows[::2], rows[1::2], strict=True):
-        say("".join(map(_half_blocks, upper, lower)))
-
-
-def _half_blocks(upper: bool, lower: bool) -> str:
-    """Return one letter for two squares; terminals are dark, so light ones are drawn."""
-    return {(0, 0): "█", (0, 1): "▀", (1, 0): "▄", (1, 1): " "}[upper, lower]
+def qr_code(text: str) -> str:
+    """Draw *text* for a terminal, which is taken to be dark."""
+    drawing = StringIO()
+    segno.make(text, error="l", micro=False).terminal(drawing, border=2, compact=True)
+    return drawing.getvalue()
 
 
 def _key(config: Config) -> str:

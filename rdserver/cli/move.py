@@ -14,7 +14,7 @@ from pathlib import Path
 from attrs import frozen
 
 from rdserver import durable
-from rdserver.cli.folders import DATA_DIR
+from rdserver.cli.installed import DATA_DIR
 from rdserver.errors import ConfigError
 from rdserver.keys import PRIVATE_KEY_FILE, PUBLIC_KEY_FILE
 from rdserver.relay.lists import BLACKLIST_FILE, BLOCKLIST_FILE

@@ -20,7 +20,7 @@ DEFAULT_PORT = 21116
 
 _UDP_ATTEMPTS = 3
 _MAX_ANSWER_BYTES = 65536
-_NAT_TEST = pb.encode(pb.RendezvousMessage(test_nat_request=pb.TestNatRequest()))
+NAT_TEST = pb.encode(pb.RendezvousMessage(test_nat_request=pb.TestNatRequest()))
 # The original answers no NAT test by UDP, but this, and remembers nothing of it.
 _HEARTBEAT = pb.encode(
     pb.RendezvousMessage(register_peer=pb.RegisterPeer(id=b"(:test_hbbs:)"))
@@ -63,10 +63,15 @@ class Network(Protocol):
 
 
 class SocketNetwork:
-    """The world itself; every wait ends after *timeout_s*."""
+    """
+    The world itself; every wait ends after *timeout_s*.
 
-    def __init__(self, timeout_s: float = TIMEOUT_S) -> None:
+    :param preface: what each connection begins with.
+    """
+
+    def __init__(self, timeout_s: float = TIMEOUT_S, preface: bytes = b"") -> None:
         self._timeout_s = timeout_s
+        self._preface = preface
 
     def resolve(self, host: str) -> list[str]:
         """See :meth:`Network.resolve`."""
@@ -95,18 +100,29 @@ class SocketNetwork:
         """See :meth:`Network.connect`."""
         socket.create_connection((ip, port), self._timeout_s).close()
 
+    def open(self, ip: str, port: int) -> socket.socket:
+        """
+        Return a connection, which has a deadline for all that is done to it.
+
+        :raises OSError: there is none to be had.
+        """
+        connection = socket.create_connection((ip, port), self._timeout_s)
+        if self._preface:
+            connection.sendall(self._preface)
+        return connection
+
     def nat_test_tcp(self, ip: str, port: int) -> None:
         """See :meth:`Network.nat_test_tcp`; a key exchange may come before the answer."""
         deadline = time.monotonic() + self._timeout_s
         decoder = FrameDecoder(_MAX_ANSWER_BYTES)
-        with socket.create_connection((ip, port), self._timeout_s) as connection:
-            connection.sendall(encode_frame(_NAT_TEST))
+        with self.open(ip, port) as connection:
+            connection.sendall(encode_frame(NAT_TEST))
             while (remaining_s := deadline - time.monotonic()) > 0:
                 connection.settimeout(remaining_s)
                 data = connection.recv(_MAX_ANSWER_BYTES)
                 if not data:
                     raise ConnectionResetError("closed without an answer")
-                if any(_kind(frame) == "test_nat_response" for frame in decoder.feed(data)):
+                if "test_nat_response" in map(kind_of, decoder.feed(data)):
                     return
         raise TimeoutError("no answer in time")
 
@@ -115,13 +131,13 @@ class SocketNetwork:
         with self._udp(ip, port) as connection:
             connection.settimeout(self._timeout_s / _UDP_ATTEMPTS)
             for _ in range(_UDP_ATTEMPTS):
-                connection.send(_NAT_TEST)
+                connection.send(NAT_TEST)
                 connection.send(_HEARTBEAT)
                 try:
                     data = connection.recv(_MAX_ANSWER_BYTES)
                 except TimeoutError:
                     continue
-                if _kind(data) in ("test_nat_response", "register_peer_response"):
+                if kind_of(data) in ("test_nat_response", "register_peer_response"):
                     return
         raise TimeoutError("no answer in time")
 
@@ -138,6 +154,7 @@ class SocketNetwork:
         return connection
 
 
-def _kind(data: bytes) -> str | None:
+def kind_of(data: bytes) -> str | None:
+    """Return which message *data* is; None: a newer one than we know, or none."""
     kind: str | None = pb.decode(data).WhichOneof("union")
     return kind

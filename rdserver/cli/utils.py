@@ -18,8 +18,9 @@ from pathlib import Path
 from nacl.bindings import crypto_sign, crypto_sign_open
 from nacl.exceptions import CryptoError
 
-from rdserver.cli import admin, client_config, move
+from rdserver.cli import admin, client_config, healthcheck, move
 from rdserver.cli.doctor import Doctor
+from rdserver.cli.installed import server_settings
 from rdserver.cli.network import SocketNetwork
 from rdserver.errors import ConfigError, StorageError
 from rdserver.keys import PUBLIC_BYTES, SECRET_BYTES, decode_base64, generate_key_pair
@@ -36,6 +37,7 @@ Available Commands:
     doctor [rustdesk-server]                     Check for server connection problems
     admin [id|relay] [command]                   Ask a running server on this machine
     client-config                                Show what to enter in a client
+    healthcheck                                  Ask every port of the server here
     import [folder]                              Copy key, database and lists from there
     export [folder]                              Copy key, database and lists to there
 
@@ -48,8 +50,10 @@ of Debian's package; another one is named with --data-dir DIR before the command
 RDSERVER_DATA_DIR.  Without id or relay it asks the ID server, or the relay if only that
 runs there.  The command h lists the commands.
 
-client-config takes --host HOST (how clients reach this machine), --data-dir DIR and
---config FILE; without them it looks where Debian's package keeps data and settings.
+client-config takes --host HOST, how clients reach this machine.  It and healthcheck also
+take the options of rustdesk-server; without --data-dir and --config they look where
+Debian's package keeps data and settings.  healthcheck exits with 0 if every port answers,
+else with 1.
 
 import and export take --data-dir DIR, the server's own folder, and --dry-run, which only
 says what would be copied. Nothing is overwritten: stop the server before an import.
@@ -147,14 +151,14 @@ def _admin(arguments: list[str]) -> int:
 
 
 def _client_config(arguments: list[str]) -> int:
-    request = client_config.parse(arguments)
-    config = client_config.settings(request, os.environ)
-    host = request.host or config.bind or primary_address()
+    host, words = client_config.parse(arguments)
+    config = server_settings(words, os.environ)
+    host = host or config.bind or primary_address()
     client = client_config.client_config(config, host)
     for line in client_config.lines(client, config):
         _say(line)
     if (sys.stdout.encoding or "").lower().startswith("utf"):
-        client_config.qr_code(client.qr_text, _say)
+        _say(client_config.qr_code(client.qr_text))
     if text := client_config.doubt(host):
         _say(text)
     return 0
@@ -187,6 +191,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "doctor": _doctor,
     "admin": _admin,
     "client-config": _client_config,
+    "healthcheck": healthcheck.main,
     "import": _import,
     "export": _export,
 }

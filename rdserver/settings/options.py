@@ -104,11 +104,13 @@ class ProgramOptions(usage.Options):
 
     def postOptions(self) -> None:
         try:
-            self.config = load(self.program, self._given(), self._environ, self._directory)
+            self.config = load(self.program, self.given, self._environ, self._directory)
         except ConfigError as e:
             raise usage.UsageError(str(e)) from e
 
-    def _given(self) -> dict[str, str]:
+    @property
+    def given(self) -> dict[str, str]:
+        """What was said on the command line, by long name."""
         typed = [s for s in self.program.settings if self[s.name] not in (None, 0)]
         return {s.name: _FLAG_TEXT if s.kind.is_flag else self[s.name] for s in typed}
 
