@@ -22,7 +22,7 @@ def read(path: Path) -> bytes | None:
         return None
 
 
-def write_new(path: Path, text: str, mode: int) -> None:
+def write_new(path: Path, text: str | bytes, mode: int) -> None:
     """
     Make a file, but never over one that is there or comes meanwhile.
 
@@ -46,13 +46,13 @@ def replace(path: Path, text: str, mode: int) -> None:
 
 
 @contextmanager
-def _temporary_file(folder: Path, text: str, mode: int) -> Iterator[str]:
+def _temporary_file(folder: Path, text: str | bytes, mode: int) -> Iterator[str]:
     """Hold *text*, safe on the disk, in a file of *folder* until it gets its name."""
     descriptor, name = tempfile.mkstemp(prefix=".new-", dir=folder)  # mode 0600
     try:
-        with open(descriptor, "w") as file:
+        with open(descriptor, "wb") as file:
             os.fchmod(descriptor, mode)
-            file.write(text)
+            file.write(text.encode() if isinstance(text, str) else text)
             file.flush()
             os.fsync(descriptor)
         yield name

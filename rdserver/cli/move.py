@@ -18,7 +18,7 @@ from rdserver.cli.installed import DATA_DIR
 from rdserver.errors import ConfigError
 from rdserver.keys import PRIVATE_KEY_FILE, PUBLIC_KEY_FILE
 from rdserver.relay.lists import BLACKLIST_FILE, BLOCKLIST_FILE
-from rdserver.storage.copying import copy_database
+from rdserver.storage.copying import whole_database
 from rdserver.storage.sqlite import FILE_NAME as DATABASE_FILE
 
 # The private key comes last: where it is, the copy is complete.
@@ -76,28 +76,25 @@ def copy_state(source: Path, target: Path, *, dry_run: bool = False) -> Iterator
     """
     Copy key pair, database and lists; yield a line for each file.
 
-    As root the copies get the owner of *target*, which is made if it is missing.
+    What an attempt that was interrupted has copied already is left as it is.  As root the
+    copies get the owner of *target*, which is made if it is missing.
 
-    :raises ConfigError: there is no key in *source*, one of the files is in *target*
-        already, or cannot be read or written.
-    :raises StorageError: the database cannot be copied.
+    :raises ConfigError: there is no key in *source*, another file of a name is in
+        *target*, or one cannot be read or written.
+    :raises StorageError: the database cannot be read.
     """
     if not _is_plain(source / PRIVATE_KEY_FILE):
         raise ConfigError(f"there is no {PRIVATE_KEY_FILE} in {source}: nothing is copied")
     names = [name for name in _MODES if _is_plain(source / name)]
+    missing = [name for name in names if not _is_there(source / name, target / name)]
     for name in names:
-        if os.path.lexists(target / name):
-            raise ConfigError(f"{target / name} is there already: nothing is copied")
-    if dry_run:
-        yield from (f"would copy {source / name} to {target / name}" for name in names)
-        return
-    for name in names:
-        try:
-            target.mkdir(mode=0o750, exist_ok=True)
-            _copy_file(source / name, target / name, _MODES[name])
-        except OSError as e:
-            raise ConfigError(f"{source / name} cannot be copied: {e}") from e
-        yield f"copied {source / name} to {target / name}"
+        if name not in missing:
+            yield f"{target / name} is there already"
+        elif dry_run:
+            yield f"would copy {source / name} to {target / name}"
+        else:
+            _copy_file(source / name, target / name)
+            yield f"copied {source / name} to {target / name}"
 
 
 def _is_plain(path: Path) -> bool:
@@ -105,11 +102,32 @@ def _is_plain(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()
 
 
-def _copy_file(source: Path, target: Path, mode: int) -> None:
-    if source.name == DATABASE_FILE:
-        copy_database(source, target, mode)
-    else:
-        durable.write_new(target, source.read_text("utf-8", "replace"), mode)
-    if os.geteuid() == 0:
-        owner = target.parent.stat()
-        os.chown(target, owner.st_uid, owner.st_gid, follow_symlinks=False)
+def _is_there(source: Path, target: Path) -> bool:
+    if not os.path.lexists(target):
+        return False
+    if _is_plain(target) and _content(source) == _content(target):
+        return True
+    raise ConfigError(f"another {target} is there already: nothing is copied")
+
+
+def _content(path: Path) -> bytes:
+    """Return what is in a file, in a database also what only its log has."""
+    try:
+        # Opened so, it cannot have become a link meanwhile.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        with open(descriptor, "rb") as file:
+            return whole_database(path) if path.name == DATABASE_FILE else file.read()
+    except OSError as e:
+        raise ConfigError(f"{path} cannot be read: {e.strerror}") from e
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    content = _content(source)
+    try:
+        target.parent.mkdir(mode=0o750, exist_ok=True)
+        durable.write_new(target, content, _MODES[source.name])
+        if os.geteuid() == 0:
+            owner = target.parent.stat()
+            os.chown(target, owner.st_uid, owner.st_gid, follow_symlinks=False)
+    except OSError as e:
+        raise ConfigError(f"{source} cannot be copied: {e}") from e

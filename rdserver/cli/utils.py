@@ -56,7 +56,7 @@ Debian's package keeps data and settings.  healthcheck exits with 0 if every por
 else with 1.
 
 import and export take --data-dir DIR, the server's own folder, and --dry-run, which only
-says what would be copied. Nothing is overwritten: stop the server before an import.
+says what would be copied.  Nothing is overwritten: stop the server before an import.
 """
 
 _TEST_MESSAGE = b"This is meant to be signed and verified"

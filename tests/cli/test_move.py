@@ -51,6 +51,17 @@ class MoveTests(SynchronousTestCase):
     def test_import(self) -> None:
         """All is there with the right permissions; the originals are as they were."""
         self.assertGreater((self.old / f"{DATABASE}-wal").stat().st_size, 0)
+        self.import_all()
+
+    def test_import_of_a_server_that_is_down(self) -> None:
+        """A database without a log that had one gets none by being read."""
+        self.database.close()
+        self.assertFalse((self.old / f"{DATABASE}-wal").exists())
+        self.import_all()
+        self.assertFalse((self.old / f"{DATABASE}-shm").exists())
+
+    def import_all(self) -> None:
+        """Import, and look at what is there then."""
         before = self.contents(self.old)
         ran = self.move()
         self.assertEqual((0, "", 5), (ran.status, ran.err, len(ran.out.splitlines())))
@@ -84,11 +95,53 @@ class MoveTests(SynchronousTestCase):
     def test_nothing_is_overwritten(self) -> None:
         """One file that is there already, and nothing is copied."""
         self.new.mkdir()
-        (self.new / DATABASE).write_text("mine")
+        (self.new / DATABASE).write_text("mine" * 1000)
         ran = self.move()
         self.assertEqual((1, ""), (ran.status, ran.out))
-        self.assertIn("is there already: nothing is copied", ran.err)
-        self.assertEqual({DATABASE: b"mine"}, self.contents(self.new))
+        self.assertIn(f"{DATABASE} cannot be copied: file is not a database", ran.err)
+        self.assertEqual({DATABASE: b"mine" * 1000}, self.contents(self.new))
+        (self.new / DATABASE).unlink()
+        (self.new / "id_ed25519.pub").write_text("mine")
+        ran = self.move()
+        self.assertEqual((1, ""), (ran.status, ran.out))
+        self.assertIn("id_ed25519.pub is there already: nothing is copied", ran.err)
+        self.assertEqual({"id_ed25519.pub": b"mine"}, self.contents(self.new))
+
+    def test_interrupted(self) -> None:
+        """What was copied before is kept, and the rest is copied."""
+        self.move()
+        before = self.contents(self.new)
+        for name in ("id_ed25519", "id_ed25519.pub"):
+            (self.new / name).unlink()
+        ran = self.move()
+        self.assertEqual((0, ""), (ran.status, ran.err))
+        self.assertEqual(before, self.contents(self.new))
+        self.assertEqual(2, ran.out.count("copied "))
+        self.assertEqual(3, ran.out.count("is there already\n"))
+
+    def test_another_database(self) -> None:
+        """A database that has changed since is another one, which is not lost."""
+        self.move()
+        self.database.execute("INSERT INTO peer VALUES ('2')")
+        self.database.commit()
+        ran = self.move()
+        self.assertEqual((1, ""), (ran.status, ran.out))
+        self.assertIn(f"{DATABASE} is there already: nothing is copied", ran.err)
+
+    def test_small_pages(self) -> None:
+        """Pages of any size are copied."""
+        self.database.close()
+        for path in self.old.glob(f"{DATABASE}*"):
+            path.unlink()
+        with closing(sqlite3.connect(self.old / DATABASE)) as database:
+            database.execute("PRAGMA page_size = 1024")
+            database.execute("CREATE TABLE peer (id)")
+            database.execute("INSERT INTO peer VALUES ('7')")
+            database.commit()
+        self.assertEqual(0, self.move().status)
+        with closing(sqlite3.connect(self.new / DATABASE)) as database:
+            self.assertEqual(1024, database.execute("PRAGMA page_size").fetchone()[0])
+            self.assertEqual([("7",)], database.execute("SELECT id FROM peer").fetchall())
 
     def test_links(self) -> None:
         """No link is followed: root copies what others may have made."""
