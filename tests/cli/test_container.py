@@ -159,7 +159,12 @@ class RootTests(ContainerCase):
         self.done: list[object] = []
         self.patch(os, "geteuid", lambda: 0)
         self.patch(container, "image_user", lambda: User(1234, 1235))
-        self.patch(User, "become", self.done.append)
+        done = self.done
+
+        def become(user: User) -> None:
+            done.append(user)
+
+        self.patch(User, "become", become)
         self.patch(os, "fchown", lambda _file, *ids: self.done.append(ids))
 
     def test_serves_as_the_images_user(self) -> None:
