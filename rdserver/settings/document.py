@@ -38,10 +38,11 @@ ordinary one, and `\\n`, `\\r`, `\\t` are line end, carriage return and tab. Not
 a line such as `[section]` is read. A file of `--config` that cannot be read or holds a
 line that is neither stops the start; a bad line of `.env` is skipped with a warning.
 
-**Wrong values.** They stop the start with one sentence and exit status 1. Those marked
-*lenient* are ignored instead, as the original ignores them, with one warning in the log
-that says what is used. An unknown name in the file of `--config`, and one that begins
-with `{PREFIX}` elsewhere, is ignored with a warning too.
+**Wrong values.** They stop the start with one sentence and exit status 1, or 78 where a
+service manager waits for it (systemd's `Type=notify`). Those marked *lenient* are ignored
+instead, as the original ignores them, with one warning in the log that says what is used.
+An unknown name in the file of `--config`, and one that begins with `{PREFIX}` elsewhere, is
+ignored with a warning too.
 """
 
 _ORIGINAL = """\
