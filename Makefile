@@ -8,8 +8,8 @@
 #   make interop tests the server among proxies, browsers and other clients, those that
 #                are installed
 #   make deb     builds the Debian package into dist/
-#   make deb-test tests it in fresh roots of Debian 12 and 13, booted with systemd (as root;
-#                debootstrap, systemd-container)
+#   make deb-test tests it with piuparts and autopkgtest, and in fresh roots of Debian 12 and
+#                13, booted with systemd (as root; debootstrap, systemd-container, both)
 #   make bench   measures the server beside others: see bench/README.md (ARGS="--quick")
 
 PYTHON ?= python3
