@@ -33,6 +33,8 @@ class HealthcheckTests(ProcessTests):
     def assert_well(self, *options: str, host: str = "127.0.0.1") -> None:
         """Every port of a server with these options answers, and its log says nothing."""
         server = self.server(*options, ports=evolve(free_ports(), host=host)).start()
+        # What it says at its start comes before its first answer.
+        self.check(server, *options)
         before = server.log()
         done = self.check(server, *options)
         self.assertEqual((0, "", ""), (done.returncode, done.stdout, done.stderr))
