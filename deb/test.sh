@@ -18,7 +18,7 @@ nspawn='' leader='' passed=0 result=FAILED
 
 # On a booted system: what there is from the install on, then what follows a reboot.
 first_steps=(install service session restart wrong-setting key-kept)
-second_steps=(after-boot roles port-443 upgrade downgrade instances remove reinstall
+second_steps=(after-boot roles sockets port-443 upgrade downgrade instances remove reinstall
               purge original purge-database install-script)
 
 # Ends what is still running and takes the mounts away, whatever happened.  The last line
