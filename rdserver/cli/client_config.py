@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from io import StringIO
 from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import segno
 from attrs import frozen
@@ -91,7 +92,7 @@ def client_config(config: Config, host: str) -> ClientConfig:
     return ClientConfig(
         host=_with_port(host, config.port, _ID_PORT),
         relay=here if config.role != "id" and not config.relay_servers else "",
-        api=config.api_url,
+        api=_api(config.api_url),
         key=_key(config),
     )
 
@@ -153,6 +154,16 @@ def _key(config: Config) -> str:
             f"there is no key in {folder} yet: the server makes it at its first start"
         )
     return public.decode()
+
+
+def _api(url: str) -> str:
+    """Return the API server's address, unless it is one that only this machine knows."""
+    host = urlsplit(url).hostname or ""
+    try:
+        is_here = ip_address(host).is_loopback
+    except ValueError:
+        is_here = host == "localhost"
+    return "" if is_here else url
 
 
 def _with_port(host: str, port: int, usual: int) -> str:

@@ -64,6 +64,11 @@ class FieldTests(FolderCase):
         client = client_config(self.config(api_url="https://api.example.org"), HOST)
         self.assertEqual("https://api.example.org", client.api)
 
+    def test_api_of_this_machine(self) -> None:
+        """An address that only the server reaches is of no use to a client."""
+        for url in ("http://127.0.0.1:21114", "http://localhost:21114", "http://[::1]:21114"):
+            self.assertEqual("", client_config(self.config(api_url=url), HOST).api)
+
     def test_key(self) -> None:
         """It is the public one, wherever the server has its pair from."""
         other = KeyPair.generate()
