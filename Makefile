@@ -10,6 +10,8 @@
 #   make deb     builds the Debian package into dist/
 #   make deb-test tests it with piuparts and autopkgtest, and in fresh roots of Debian 12 and
 #                13, booted with systemd (as root; debootstrap, systemd-container, both)
+#   make image-test builds the container image and tests it (as root; buildah, podman, runc,
+#                debootstrap)
 #   make bench   measures the server beside others: see bench/README.md (ARGS="--quick")
 
 PYTHON ?= python3
@@ -27,7 +29,8 @@ PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet 
 
 NAT_LAB := tests/natlab/enter.sh
 
-.PHONY: run test interop nat-lab lint style types coverage bench proto docs deb deb-test clean
+.PHONY: run test interop nat-lab lint style types coverage bench proto docs deb deb-test \
+	image-test clean
 
 run: $(READY)
 	@mkdir -p data
@@ -85,6 +88,9 @@ deb:
 
 deb-test:
 	deb/test.sh
+
+image-test:
+	deb/image.sh
 
 clean:
 	rm -rf $(VENV) bench/build build dist *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache

@@ -72,12 +72,13 @@ service() {
     echo "exposure: $(systemd-analyze security --no-pager $UNIT | tail -n 1)"
     echo "start to READY: $(($(property ActiveEnterTimestampMonotonic) / 1000 -
         $(property ExecMainStartTimestampMonotonic) / 1000)) ms"
-    (cd / && twistd rustdesk-server --help | grep -q -- --relay-port) || fail twistd
-    (cd / && twistd3 --help | grep -q rustdesk-server) || fail twistd3
+    (cd / && twistd rustdesk-server --help | grep -- --relay-port >/dev/null) || fail twistd
+    (cd / && twistd3 --help | grep rustdesk-server >/dev/null) || fail twistd3
     (cd / && rustdesk-utils healthcheck) || fail "the health check"
     ! journalctl -u "$UNIT" -p warning -o cat --no-pager -q | grep . ||
         fail "warnings in the log"
-    journalctl -u "$UNIT" -p info -o cat --no-pager -q | grep -q '^rustdesk-server .* is ready' ||
+    journalctl -u "$UNIT" -p info -o cat --no-pager -q |
+        grep '^rustdesk-server .* is ready' >/dev/null ||
         fail "the log has the time twice, or no levels"
 }
 
@@ -102,7 +103,7 @@ restart() {
     is "$(property NRestarts)" 0 "the number of restarts while all is well"
     systemctl kill -s STOP "$UNIT"
     wait_until restarted 1
-    journalctl -u "$UNIT" --no-pager -q | grep -q 'Watchdog timeout' || fail "no watchdog"
+    journalctl -u "$UNIT" --no-pager -q | grep 'Watchdog timeout' >/dev/null || fail "no watchdog"
     rm -r /run/systemd/system/$UNIT.service.d
     systemctl daemon-reload
     systemctl restart "$UNIT"
@@ -192,7 +193,7 @@ sockets() {
     cp -a $CONFIG /srv/config
     echo relay-port=22117 >>$CONFIG
     ! systemctl restart $UNIT 2>/dev/null || fail "it starts with a socket for no port of its"
-    journalctl -u $UNIT -o cat --no-pager -n 20 | grep -q 'opened TCP port 21117' ||
+    journalctl -u $UNIT -o cat --no-pager -n 20 | grep 'opened TCP port 21117' >/dev/null ||
         fail "the log does not name the port"
     cp -a /srv/config $CONFIG
     systemctl restart $UNIT
@@ -393,7 +394,7 @@ original() {
     # Back to it, forward again, and then its purge must not reach ours.
     apt_quietly install /srv/original.deb
     wait_until active rustdesk-hbbs
-    ! dpkg -s "$UNIT" 2>/dev/null | grep -q '^Status:.* installed' || fail "both installed"
+    ! dpkg -s "$UNIT" 2>/dev/null | grep '^Status:.* installed' >/dev/null || fail "both installed"
     apt_quietly install $DEB
     apt_quietly purge rustdesk-server-hbbs
     [[ ! -e $ORIGINAL ]] || fail "the stand-in's purge did not delete its folder"

@@ -174,7 +174,7 @@ tell_firewall() {
     tcp=$(of_protocol tcp) udp=$(of_protocol udp)
     say "ports that clients must reach: $ports. Nothing was opened here. A firewall in" \
         "front of this machine must let them through too."
-    if LC_ALL=C ufw status 2>/dev/null | grep -qx 'Status: active'; then
+    if LC_ALL=C ufw status 2>/dev/null | grep -x 'Status: active' >/dev/null; then
         say "ufw is active here. These commands open the ports:"
         echo "  ufw allow $tcp/tcp"
         [[ -z $udp ]] || echo "  ufw allow $udp/udp"
@@ -213,7 +213,7 @@ tell_nftables() {
 # The service for both roles, or one for a single role.
 is_running() {
     systemctl list-units --plain --no-legend --state=active \
-        "$SERVICE.service" "$SERVICE@*.service" | grep -q .
+        "$SERVICE.service" "$SERVICE@*.service" | grep . >/dev/null
 }
 
 case ${1:-} in
