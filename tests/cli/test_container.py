@@ -184,6 +184,12 @@ class RootTests(ContainerCase):
         self.start("hbbs")
         self.assertEqual(3 + 4, len(self.done))
 
+    def test_healthcheck(self) -> None:
+        """It runs as that user too, and gives nothing away."""
+        self.patch(healthcheck, "main", lambda _words, _program: 0)
+        self.assertEqual(0, container.main(["healthcheck", "hbbs"]))
+        self.assertEqual([User(1234, 1235)], self.done)
+
 
 class HealthcheckTests(ContainerCase):
     """The first word ``healthcheck``."""

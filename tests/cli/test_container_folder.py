@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import tempfile
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -120,6 +121,22 @@ class PlaceTests(SynchronousTestCase):
         self.assertIn(f"may not give {self.folder} to user 1234", str(error))
         self.assertIn("CHOWN, DAC_OVERRIDE, SETGID and SETUID", str(error))
 
+    def test_give_missing_folder(self) -> None:
+        """A folder that is not there is named."""
+        place = Place(self.folder / "x", {})
+        error = self.assertRaises(ConfigError, place.give_to, User(1, 1))
+        self.assertIn(f"may not open {self.folder}/x", str(error))
+
+    def test_check_folder(self) -> None:
+        """So is a folder of somebody else."""
+
+        def refuse(**_options: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        self.patch(tempfile, "TemporaryFile", refuse)
+        error = self.assertRaises(ConfigError, Place(self.folder, {}).check)
+        self.assertIn(f"may not read and write {self.folder}: on the host", str(error))
+
     def test_check(self) -> None:
         """A good folder is left as it was."""
         Place(self.folder, {"missing": os.R_OK}).check()
@@ -167,3 +184,9 @@ class UserTests(SynchronousTestCase):
 
         self.patch(pwd, "getpwnam", unknown)
         self.assertRaises(ConfigError, image_user)
+
+    def test_image_user(self) -> None:
+        """Its numbers are the image's to say."""
+        entry = pwd.struct_passwd(("", "", 7, 8, "", "", ""))
+        self.patch(pwd, "getpwnam", lambda _name: entry)
+        self.assertEqual(User(7, 8), image_user())
