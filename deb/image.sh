@@ -6,10 +6,11 @@
 # DEB_TEST_CACHE is a folder in which base roots are kept from one run to the next.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. deb/roots.sh
 export LC_ALL=C.UTF-8 PATH=$PWD/.venv/bin:$PATH:/usr/sbin:/sbin
 unset PYTHONPATH PYTHONHOME
 work=$(mktemp -d /tmp/image-test.XXXXXX)
-cache=${DEB_TEST_CACHE:-$work}
+cache=${DEB_TEST_CACHE:-$work/cache}
 storage=(--root "$work/storage" --runroot "$work/run" --storage-driver vfs)
 IMAGE=localhost/rustdesk-server
 BASE=docker.io/library/debian:bookworm-slim
@@ -57,27 +58,11 @@ fail() {
 
 is() { [[ $1 == "$2" ]] || fail "$3 is $1, not $2"; }
 
-mirror() {
-    local found=${DEB_TEST_MIRROR:-}
-    if [[ -z $found ]] && grep -qx ID=debian /etc/os-release; then
-        found=$(grep -hE '^(URIs:|deb )' /etc/apt/sources.list.d/debian.sources \
-            /etc/apt/sources.list 2>/dev/null |
-            grep -oE -m 1 'https?://[^ ]+/debian/?( |$)') || true
-    fi
-    echo "${found:-http://deb.debian.org/debian}"
-}
-
 # As close to Debian's own image as it gets: what booting needs is not in that.
 base() {
-    local root=$cache/base-bookworm container
-    if [[ ! -d $root ]]; then
-        mkdir -p "$cache"
-        rm -rf --one-file-system "$root.new"
-        debootstrap --variant=minbase --include=systemd,dbus,iproute2 bookworm \
-            "$root.new" "$(mirror)" >"$work/last" 2>&1 || fail debootstrap
-        mv "$root.new" "$root"
-    fi
-    cp -a "$root" "$work/base"
+    local container
+    base_root bookworm
+    cp -a "$cache/base-bookworm" "$work/base"
     env -i PATH="$PATH" DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 chroot "$work/base" \
         apt-get -qqy purge --autoremove systemd dbus iproute2 >"$work/last" 2>&1 ||
         fail "the base"

@@ -5,9 +5,9 @@
 # As root, with debootstrap, systemd-container, piuparts and autopkgtest.
 #   deb/test.sh [SUITE...]      the suites to install in; both without
 # DEB_TEST_CACHE is a folder in which base roots are kept from one run to the next.
-# DEB_TEST_MIRROR is where packages come from, else it is what this machine's apt uses.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. deb/roots.sh
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PATH=$PATH:/usr/sbin:/sbin
 unset PYTHONPATH PYTHONHOME
 suites=("$@")
@@ -52,29 +52,10 @@ fail() {
     exit 1
 }
 
-mirror() {
-    local found=${DEB_TEST_MIRROR:-}
-    if [[ -z $found ]] && grep -qx ID=debian /etc/os-release; then
-        found=$(grep -hE '^(URIs:|deb )' /etc/apt/sources.list.d/debian.sources \
-            /etc/apt/sources.list 2>/dev/null |
-            grep -oE -m 1 'https?://[^ ]+/debian/?( |$)') || true
-    fi
-    echo "${found:-http://deb.debian.org/debian}"
-}
-
-# new_root SUITE FOLDER: a minimal system that can boot.  The base gets its name when it is
-# complete, for a run may be interrupted.
+# new_root SUITE FOLDER: a minimal system that can boot.
 new_root() {
-    local base=$cache/base-$1 log=$work/debootstrap.log
-    if [[ ! -d $base ]]; then
-        mkdir -p "$cache"
-        rm -rf --one-file-system "$base.new"
-        debootstrap --variant=minbase --include=systemd,dbus,iproute2 "$1" "$base.new" \
-            "$(mirror)" >"$log" 2>&1 || fail "debootstrap $1" "$log"
-        mv "$base.new" "$base"
-        say "$1: a base root"
-    fi
-    cp -a "$base" "$2"
+    base_root "$1"
+    cp -a "$cache/base-$1" "$2"
     printf '127.0.0.1 localhost\n' >"$2/etc/hosts"
 }
 
@@ -102,7 +83,7 @@ build() {
         cd /src
         apt-get -qq update
         apt-get -qqy --no-install-recommends install dpkg-dev lintian make shellcheck
-        shellcheck deb/*.sh debian/*.p*inst debian/*.p*rm debian/tests/answers
+        shellcheck -x deb/*.sh debian/certbot-hook debian/*.p*inst debian/*.p*rm debian/tests/answers
         apt-get -qqy --no-install-recommends build-dep ./
         make deb
         lintian --allow-root --fail-on error,warning dist/*.changes
