@@ -203,11 +203,13 @@ def running_words(process: Path) -> list[str]:
 
 def _execute(words: Sequence[str]) -> int:
     # Python ignores it, and programs inherit that.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    ours = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         os.execvp(words[0], [*words])
     except OSError as e:
         raise ConfigError(f"cannot be run: {e.strerror}") from e
+    finally:
+        signal.signal(signal.SIGPIPE, ours)
 
 
 if __name__ == "__main__":

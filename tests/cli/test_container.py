@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -80,16 +81,23 @@ class WordsTests(ContainerCase):
         self.assertEqual(2, container.main(["rustdesk-utils", "doctor", "host"]))
 
     def test_other_programs(self) -> None:
-        """Any other word is a program, which takes the place of this one."""
+        """
+        Any other word is a program, which takes the place of this one.
+
+        It can be ended by a broken pipe, as everywhere; this process still cannot.
+        """
         executed: list[tuple[str, list[str]]] = []
+        ours = signal.getsignal(signal.SIGPIPE)
 
         def execute(name: str, words: list[str]) -> None:
+            self.assertEqual(signal.SIG_DFL, signal.getsignal(signal.SIGPIPE))
             executed.append((name, words))
             raise FileNotFoundError(2, "No such file or directory")
 
         self.patch(os, "execvp", execute)
         self.assert_refused("sh: cannot be run: No such file or directory", "sh", "-c", "x")
         self.assertEqual([("sh", ["sh", "-c", "x"])], executed)
+        self.assertEqual(ours, signal.getsignal(signal.SIGPIPE))
 
     def test_wrong_setting(self) -> None:
         """The program's own sentence."""
