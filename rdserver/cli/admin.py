@@ -94,8 +94,9 @@ def ask(question: Question, answer_s: float = ANSWER_S) -> str:
 
 def _usual_folder() -> str:
     """Return the working directory, or the package's where only that has a socket."""
-    here = any(Path(name).exists() for name in _SOCKETS.values())
-    return str(DATA_DIR) if DATA_DIR.is_dir() and not here else "."
+    # os.path and not Path, which fails where this user may not look.
+    here = any(map(os.path.exists, _SOCKETS.values()))
+    return str(DATA_DIR) if os.path.isdir(DATA_DIR) and not here else "."
 
 
 def _role_in(data_dir: Path) -> str:

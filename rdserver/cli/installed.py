@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,14 +36,16 @@ def server_settings(
     """
     asked = _parse(options, words, environ)
     names_another = {"data-dir", "config"} & asked.given.keys()
-    if names_another or environ.get("RDSERVER_DATA_DIR") or Path(PUBLIC_KEY_FILE).exists():
+    # os.path and not Path, which fails where this user may not look.
+    is_here = os.path.exists(PUBLIC_KEY_FILE)
+    if names_another or environ.get("RDSERVER_DATA_DIR") or is_here:
         return asked.config
-    if options is not Options or not DATA_DIR.is_dir():
+    if options is not Options or not os.path.isdir(DATA_DIR):
         return asked.config
     variables = {**environ, **dict(_variables())}
-    service = shlex.split(variables.pop(OPTIONS_VARIABLE, ""))
+    service = _words(variables.pop(OPTIONS_VARIABLE, ""))
     known = [f"--data-dir={DATA_DIR}"]
-    known += [f"--config={CONFIG_FILE}"] if CONFIG_FILE.is_file() else []
+    known += [f"--config={CONFIG_FILE}"] if os.path.isfile(CONFIG_FILE) else []
     return _parse(options, [*known, *service, *words], variables).config
 
 
@@ -66,4 +69,11 @@ def _variables() -> Iterator[tuple[str, str]]:
     for line in lines:
         name, equals, value = line.strip().partition("=")
         if equals and not name.startswith("#"):
-            yield name, "".join(shlex.split(value)[:1])
+            yield name, "".join(_words(value)[:1])
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as e:
+        raise ConfigError(f"{ENVIRONMENT_FILE}: {text!r} cannot be read: {e}") from e

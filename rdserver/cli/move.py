@@ -99,7 +99,7 @@ def copy_state(source: Path, target: Path, *, dry_run: bool = False) -> Iterator
 
 def _is_plain(path: Path) -> bool:
     """Return whether *path* is a file; links are never followed."""
-    return path.is_file() and not path.is_symlink()
+    return os.path.isfile(path) and not os.path.islink(path)
 
 
 def _is_there(source: Path, target: Path) -> bool:

@@ -72,6 +72,18 @@ class InstalledTests(SynchronousTestCase):
         """The original's programs have their data in the working directory."""
         self.assertEqual(".", server_settings([], {}, HbbsOptions).data_dir)
 
+    def test_closed_folder(self) -> None:
+        """Where one may not look, one stands in no server's folder."""
+        self.patch(installed, "PUBLIC_KEY_FILE", "x" * 300)  # an error, also for root
+        self.assertEqual(str(self.etc), self.settings().data_dir)
+
+    def test_wrong_quotes(self) -> None:
+        """A quote without an end is shown, with the file that it is in."""
+        for line in ("RUSTDESK_SERVER_OPTS='-p", "MASK=it's"):
+            (self.etc / "default").write_text(f"{line}\n")
+            error = self.assertRaises(ConfigError, self.settings)
+            self.assertIn(str(self.etc / "default"), str(error))
+
     def test_wrong(self) -> None:
         """What is wrong is named, whoever said it."""
         self.assertRaises(ConfigError, self.settings, "--port=x")

@@ -158,6 +158,12 @@ class MoveTests(SynchronousTestCase):
         self.assertIn("there is no id_ed25519 in ", ran.err)
         self.assertFalse(self.new.exists())
 
+    def test_folder_that_cannot_be_looked_into(self) -> None:
+        """That is a sentence, too."""
+        ran = run("import", f"--data-dir={self.new}", "x" * 300)
+        self.assertEqual((1, ""), (ran.status, ran.out))
+        self.assertIn("there is no id_ed25519 in ", ran.err)
+
     def test_broken_database(self) -> None:
         """What is no database is reported, and leaves no half of one."""
         self.database.close()
