@@ -101,7 +101,7 @@ def _usual_folder() -> str:
 
 def _role_in(data_dir: Path) -> str:
     """Return the role to ask when none was given: the relay only if it is alone."""
-    if (data_dir / RELAY_SOCKET).exists() and not (data_dir / ID_SOCKET).exists():
+    if os.path.exists(data_dir / RELAY_SOCKET) and not os.path.exists(data_dir / ID_SOCKET):
         return "relay"
     return "id"
 
