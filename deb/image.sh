@@ -31,12 +31,7 @@ clean_up() {
     awk -v work="$work/" 'index($5, work) == 1 { print $5 }' /proc/self/mountinfo | sort -r |
         xargs -r umount 2>/dev/null || true
     rm -rf --one-file-system "$work"
-    # In the form of trial's last line, for those who count.
-    if [[ $result == PASSED ]]; then
-        echo "PASSED (successes=$passed)"
-    else
-        echo "FAILED (failures=1, successes=$passed)"
-    fi
+    tell_result
 }
 trap clean_up EXIT
 
@@ -47,8 +42,6 @@ if mount -t overlay -o "lowerdir=$work/lower,upperdir=$work/upper,workdir=$work/
     umount "$work/merged"
     storage[5]=overlay
 fi
-
-say() { printf '%5d s  %s\n' "$SECONDS" "$*"; }
 
 fail() {
     echo "not passed: $*" >&2

@@ -1,6 +1,18 @@
-# Read by the tests of package and image: minimal systems to begin with.
-# They have cache, a folder in which these are kept, work, where logs go, and fail.
+# Read by the tests of package and image: minimal systems to begin with, and what they say.
+# They have cache, a folder in which these are kept, work, where logs go, fail, and result
+# and passed, which are told at the end.
 # shellcheck shell=bash disable=SC2154
+
+say() { printf '%5d s  %s\n' "$SECONDS" "$*"; }
+
+# In the form of trial's last line, for those who count.
+tell_result() {
+    if [[ $result == PASSED ]]; then
+        echo "PASSED (successes=$passed)"
+    else
+        echo "FAILED (failures=1, successes=$passed)"
+    fi
+}
 
 # DEB_TEST_MIRROR is where packages come from, else it is what this machine's apt uses.
 mirror() {

@@ -21,8 +21,7 @@ first_steps=(install service session restart wrong-setting key-kept)
 second_steps=(after-boot roles sockets port-443 upgrade downgrade instances remove reinstall
               purge original purge-database install-script)
 
-# Ends what is still running and takes the mounts away, whatever happened.  The last line
-# is in the form of trial's, for those who count.
+# Ends what is still running and takes the mounts away, whatever happened.
 clean_up() {
     power_off
     local folder
@@ -30,15 +29,9 @@ clean_up() {
         ! mountpoint -q "$folder" || umount "$folder"
     done
     rm -rf --one-file-system "$work"
-    if [[ $result == PASSED ]]; then
-        echo "PASSED (successes=$passed)"
-    else
-        echo "FAILED (failures=1, successes=$passed)"
-    fi
+    tell_result
 }
 trap clean_up EXIT
-
-say() { printf '%5d s  %s\n' "$SECONDS" "$*"; }
 
 step_passed() {
     passed=$((passed + 1))
