@@ -18,7 +18,7 @@ from rdserver.cli.installed import DATA_DIR
 from rdserver.errors import ConfigError
 from rdserver.keys import PRIVATE_KEY_FILE, PUBLIC_KEY_FILE
 from rdserver.relay.lists import BLACKLIST_FILE, BLOCKLIST_FILE
-from rdserver.storage.copying import whole_database
+from rdserver.storage.copying import LOGS, whole_database
 from rdserver.storage.sqlite import FILE_NAME as DATABASE_FILE
 
 # The private key comes last: where it is, the copy is complete.
@@ -29,6 +29,8 @@ _MODES = {
     PUBLIC_KEY_FILE: 0o644,
     PRIVATE_KEY_FILE: 0o600,
 }
+
+_SETTINGS = ".env"
 
 
 @frozen
@@ -72,13 +74,16 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Order:
     return Order(folders[0], data_dir, dry_run)
 
 
-def copy_state(source: Path, target: Path, *, dry_run: bool = False) -> Iterator[str]:
+def copy_state(
+    source: Path, target: Path, *, dry_run: bool = False, for_owner: bool = False
+) -> Iterator[str]:
     """
     Copy key pair, database and lists; yield a line for each file.
 
-    What an attempt that was interrupted has copied already is left as it is.  As root the
-    copies get the owner of *target*, which is made if it is missing.
+    What an attempt that was interrupted has copied already is left as it is.
 
+    :param target: made if it is missing.
+    :param for_owner: whether root's copies are for the owner of *target*.
     :raises ConfigError: there is no key in *source*, another file of a name is in
         *target*, or one cannot be read or written.
     :raises StorageError: the database cannot be read.
@@ -87,14 +92,18 @@ def copy_state(source: Path, target: Path, *, dry_run: bool = False) -> Iterator
         raise ConfigError(f"there is no {PRIVATE_KEY_FILE} in {source}: nothing is copied")
     names = [name for name in _MODES if _is_plain(source / name)]
     missing = [name for name in names if not _is_there(source / name, target / name)]
+    if DATABASE_FILE in missing:
+        _refuse_logs(target)
     for name in names:
         if name not in missing:
             yield f"{target / name} is there already"
         elif dry_run:
             yield f"would copy {source / name} to {target / name}"
         else:
-            _copy_file(source / name, target / name)
+            _copy_file(source / name, target / name, for_owner=for_owner)
             yield f"copied {source / name} to {target / name}"
+    if _is_plain(settings := source / _SETTINGS):
+        yield f"not copied: {settings}; it may name the old folder: take over what you need"
 
 
 def _is_plain(path: Path) -> bool:
@@ -110,6 +119,14 @@ def _is_there(source: Path, target: Path) -> bool:
     raise ConfigError(f"another {target} is there already: nothing is copied")
 
 
+def _refuse_logs(folder: Path) -> None:
+    # SQLite would play them back into the copy, which they do not belong to.
+    for end in LOGS:
+        log = folder / f"{DATABASE_FILE}{end}"
+        if os.path.lexists(log):
+            raise ConfigError(f"{log} of another database is there: nothing is copied")
+
+
 def _content(path: Path) -> bytes:
     """Return what is in a file, in a database also what only its log has."""
     try:
@@ -121,12 +138,12 @@ def _content(path: Path) -> bytes:
         raise ConfigError(f"{path} cannot be read: {e.strerror}") from e
 
 
-def _copy_file(source: Path, target: Path) -> None:
+def _copy_file(source: Path, target: Path, *, for_owner: bool) -> None:
     content = _content(source)
     try:
         target.parent.mkdir(mode=0o750, exist_ok=True)
         durable.write_new(target, content, _MODES[source.name])
-        if os.geteuid() == 0:
+        if for_owner and os.geteuid() == 0:
             owner = target.parent.stat()
             os.chown(target, owner.st_uid, owner.st_gid, follow_symlinks=False)
     except OSError as e:

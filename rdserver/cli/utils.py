@@ -12,8 +12,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 
 from nacl.bindings import crypto_sign, crypto_sign_open
 from nacl.exceptions import CryptoError
@@ -166,16 +165,19 @@ def _client_config(arguments: list[str]) -> int:
 
 def _import(arguments: list[str]) -> int:
     order = move.parse(arguments, os.environ)
-    return _copy(order, order.folder, order.data_dir)
+    return _say_all(
+        move.copy_state(order.folder, order.data_dir, dry_run=order.dry_run, for_owner=True)
+    )
 
 
 def _export(arguments: list[str]) -> int:
     order = move.parse(arguments, os.environ)
-    return _copy(order, order.data_dir, order.folder)
+    # Never for the owner of the folder: it holds a private key.
+    return _say_all(move.copy_state(order.data_dir, order.folder, dry_run=order.dry_run))
 
 
-def _copy(order: move.Order, source: Path, target: Path) -> int:
-    for line in move.copy_state(source, target, dry_run=order.dry_run):
+def _say_all(lines: Iterable[str]) -> int:
+    for line in lines:
         _say(line)
     return 0
 

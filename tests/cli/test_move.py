@@ -128,6 +128,67 @@ class MoveTests(SynchronousTestCase):
         self.assertEqual((1, ""), (ran.status, ran.out))
         self.assertIn(f"{DATABASE} is there already: nothing is copied", ran.err)
 
+    def test_logs_of_another_database(self) -> None:
+        """What would be played back into the copy is in the way; nothing is copied."""
+        self.new.mkdir()
+        for end in ("-wal", "-shm", "-journal"):
+            log = self.new / f"{DATABASE}{end}"
+            log.write_text("mine")
+            for words in (("--dry-run",), ()):
+                ran = self.move(*words)
+                self.assertEqual((1, ""), (ran.status, ran.out))
+                self.assertIn(f"{log} of another database is there", ran.err)
+            self.assertEqual([log.name], os.listdir(self.new))
+            log.unlink()
+
+    def test_killed(self) -> None:
+        """A log that a crash left is read, also where its index is gone, and stays."""
+        left = Path(self.mktemp())
+        left.mkdir()
+        for name in ("id_ed25519", DATABASE, f"{DATABASE}-wal"):
+            (left / name).write_bytes((self.old / name).read_bytes())
+        before = self.contents(left)
+        self.old = left
+        self.test_log_of_the_database()
+        self.assertEqual(before, self.contents(left))
+        self.assertEqual(set(before), set(os.listdir(left)))
+
+    def test_killed_without_log(self) -> None:
+        """What was written halfway is taken back in the copy, and only there."""
+        path = self.old / DATABASE
+        self.database.execute("PRAGMA journal_mode = DELETE")
+        self.database.executescript("PRAGMA cache_size = 1; BEGIN IMMEDIATE")
+        row = "INSERT INTO peer VALUES (hex(randomblob(200)))"
+        for _ in range(200):  # too many to keep in memory
+            self.database.execute(row)
+        left = Path(self.mktemp())
+        left.mkdir()
+        (left / "id_ed25519").write_text(SECRET)
+        for end in ("", "-journal"):
+            (left / f"{DATABASE}{end}").write_bytes(Path(f"{path}{end}").read_bytes())
+        before = self.contents(left)
+        self.old = left
+        self.test_log_of_the_database()
+        self.assertEqual(before, self.contents(left))
+
+    def test_settings(self) -> None:
+        """Those of a file are not copied, for they may name the old folder; it says so."""
+        (self.old / ".env").write_text("RELAY_SERVERS=x")
+        ran = self.move()
+        self.assertIn(f"not copied: {self.old / '.env'}", ran.out)
+        self.assertFalse((self.new / ".env").exists())
+
+    def test_owner(self) -> None:
+        """As root an import is for the folder's owner, and an export is root's own."""
+        given: list[str] = []
+        self.patch(os, "geteuid", lambda: 0)
+        self.patch(os, "chown", lambda path, *_owner, **_how: given.append(path.name))
+        run("export", "--data-dir", str(self.old), str(self.new))
+        self.assertEqual([], given)
+        self.new = Path(self.mktemp())
+        self.move()
+        self.assertEqual({*FILES, DATABASE}, set(given))
+
     def test_small_pages(self) -> None:
         """Pages of any size are copied."""
         self.database.close()
