@@ -14,6 +14,8 @@ else
 fi
 tar -xf "$work/tree.tar" -C "$work/tree"
 (cd "$work/tree" && PATH=/usr/sbin:/usr/bin:/sbin:/bin dpkg-buildpackage -us -uc -b)
+# Of several versions an image would not know which one is meant.
+rm -f dist/rustdesk-server_*
 mkdir -p dist
 cp "$work"/rustdesk-server_* dist/
 ls -l dist/rustdesk-server_*.deb
