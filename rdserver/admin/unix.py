@@ -23,7 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from rdserver.errors import ConfigError
+from rdserver.errors import ConfigError, UnavailableError
 
 MODE = 0o660
 MAX_PATH_BYTES = 107
@@ -65,7 +65,7 @@ def _remove_stale(path: Path) -> None:
     if not stat.S_ISSOCK(mode):
         raise ConfigError(f"data-dir: {path} is in the way; it is no socket, so it stays")
     if _is_answered(path):
-        raise ConfigError(
+        raise UnavailableError(
             f"data-dir: another server is running in this data folder, for it answers on"
             f" {path}; stop it, or choose another folder"
         )

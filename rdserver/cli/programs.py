@@ -6,13 +6,12 @@ Each returns its exit status.  ``--help`` and ``--version`` end it with ``System
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
 from twisted.python.usage import UsageError
 
-from rdserver.cli.run import run
+from rdserver.cli.run import refused_status, run
 from rdserver.settings.options import HbbrOptions, HbbsOptions, Options, ProgramOptions
 
 
@@ -45,14 +44,5 @@ def _main(options: ProgramOptions, argv: Sequence[str] | None) -> int:
         options.parseOptions(sys.argv[1:] if argv is None else argv)
     except UsageError as e:
         sys.stderr.write(f"{name}: {e}\n")
-        return _refused()
+        return refused_status()
     return run(options, name)
-
-
-def _refused() -> int:
-    """
-    Return the status for settings that are wrong: 1, as the original's.
-
-    A service manager is told what it need not try again: wrong settings stay wrong.
-    """
-    return os.EX_CONFIG if os.environ.get("NOTIFY_SOCKET") else 1

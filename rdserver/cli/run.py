@@ -7,6 +7,7 @@ option is wrong.  Our own programs end with status 0 and 1.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from rdserver.errors import ConfigError, StorageError
+from rdserver.errors import ConfigError, StorageError, UnavailableError
 from rdserver.settings.options import ProgramOptions
 
 # What stops a start with a sentence for the operator; anything else is a bug.
@@ -32,7 +33,7 @@ def run(options: ProgramOptions, name: str) -> int:
     Run the server that ``options`` describe until a signal stops it.
 
     ``name`` begins what is written to stderr.  Returns the exit status: 0 after an
-    orderly stop, 1 when the server could not start.
+    orderly stop, that of :func:`refused_status` or 1 when the server could not start.
     """
     from twisted.internet import reactor
 
@@ -44,6 +45,15 @@ def run(options: ProgramOptions, name: str) -> int:
     # Behind the reactor's own handlers, which know no SIGQUIT.
     core.callWhenRunning(_on_signals, lambda: threads.callFromThread(_stop, core))
     return Foreground(core, name).run(lambda: makeService(options))
+
+
+def refused_status() -> int:
+    """
+    Return the status for settings that are wrong: 1, as the original's.
+
+    A service manager is told what it need not try again: wrong settings stay wrong.
+    """
+    return os.EX_CONFIG if os.environ.get("NOTIFY_SOCKET") else 1
 
 
 def _on_signals(stop: Callable[[], object]) -> None:
@@ -78,7 +88,7 @@ class Foreground:
             service = build()
         except _REFUSALS as e:
             self._report(str(e))
-            return 1
+            return _status_for(e)
         self._reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
         self._reactor.callWhenRunning(self._start, service)
         self._reactor.run()
@@ -88,7 +98,7 @@ class Foreground:
         maybeDeferred(_start_in_order, service).addErrback(self._start_failed)
 
     def _start_failed(self, failure: Failure) -> None:
-        self._status = 1
+        self._status = _status_for(failure.value)
         if failure.check(*_REFUSALS):
             self._report(str(failure.value))
         else:
@@ -98,6 +108,11 @@ class Foreground:
 
     def _report(self, sentence: str) -> None:
         sys.stderr.write(f"{self._name}: {sentence}\n")
+
+
+def _status_for(error: BaseException | None) -> int:
+    stays = isinstance(error, ConfigError) and not isinstance(error, UnavailableError)
+    return refused_status() if stays else 1
 
 
 def _start_in_order(service: IService) -> object:

@@ -18,8 +18,9 @@ from typing import Any
 from attrs import define, frozen
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 
-from rdserver.errors import ConfigError
+from rdserver.errors import ConfigError, UnavailableError
 from rdserver.transports.given_sockets import GivenSockets
+from rdserver.wire.networks import plain_address
 
 BACKLOG = 1024
 UDP_BUFFER_BYTES = 4 * 1024 * 1024
@@ -70,7 +71,7 @@ def bind(interface: str, wanted: Wanted) -> socket.socket:
         return _bind(socket.AF_INET, "0.0.0.0", wanted)
 
 
-class _NoIPv6Error(ConfigError):
+class _NoIPv6Error(UnavailableError):
     """This machine has no IPv6, or not this address."""
 
 
@@ -97,7 +98,11 @@ def _bind(family: socket.AddressFamily, host: str, wanted: Wanted) -> socket.soc
 
 
 def _refusal(error: OSError, host: str, wanted: Wanted) -> ConfigError:
-    kind = _NoIPv6Error if error.errno in _NO_IPV6 else ConfigError
+    kind: type[ConfigError] = ConfigError
+    if error.errno in _NO_IPV6:
+        kind = _NoIPv6Error  # at boot, an address may come later than we
+    elif error.errno == errno.EADDRINUSE:
+        kind = UnavailableError
     return kind(_complaint(error, host, wanted))
 
 
@@ -110,6 +115,17 @@ def _complaint(error: OSError, host: str, wanted: Wanted) -> str:
     if error.errno == errno.EADDRNOTAVAIL:
         return f"bind: {host} is not an address of this machine"
     return f"{where} cannot be used on {host} ({error.strerror})"
+
+
+def _check_address(given: socket.socket, interface: str, wanted: Wanted) -> None:
+    """Refuse to answer on another address than the one that is set."""
+    host = given.getsockname()[0]
+    if interface and plain_address(host) != plain_address(interface):
+        given.close()
+        raise ConfigError(
+            f"bind: the service manager opened {wanted} on {host}, not on {interface}: let "
+            "the socket unit name that address, or unset bind"
+        )
 
 
 def set_buffers(bound: socket.socket, size_bytes: int) -> int:
@@ -177,7 +193,10 @@ class Listeners:
 
     def _open(self, wanted: Wanted) -> socket.socket:
         given = self._given.take(wanted.kind, wanted.port)
-        return given or bind(self._interface, wanted)
+        if given is None:
+            return bind(self._interface, wanted)
+        _check_address(given, self._interface, wanted)
+        return given
 
     def release(self) -> None:
         """Give up the sockets that were bound but not opened."""

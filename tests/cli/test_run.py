@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import rdserver
 from rdserver.cli.run import Foreground
-from rdserver.errors import ConfigError, StorageError
+from rdserver.errors import ConfigError, StorageError, UnavailableError
 
 ROOT = Path(rdserver.__file__).resolve().parent.parent
 # A server that says when it runs and, a moment after it was asked to stop, that it has
@@ -178,6 +179,22 @@ class ForegroundTests(SynchronousTestCase):
 
         impatient = Impatient(self.life, "start", ConfigError("no"))
         self.assertEqual(1, self.run_service(impatient))
+
+    def test_told_to_a_service_manager(self) -> None:
+        """It is told which failures stay, by a status of their own."""
+        self.patch(os, "environ", {"NOTIFY_SOCKET": "@manager"})
+        for error, status in (
+            (ConfigError("no certificate"), os.EX_CONFIG),
+            (UnavailableError("taken"), 1),
+            (StorageError("busy"), 1),
+        ):
+            self.reactor = StoppingReactor()
+            self.assertEqual(status, self.run_service(Recorder([], "start", error)))
+
+            def build(error: Exception = error) -> Service:
+                raise error
+
+            self.assertEqual(status, Foreground(self.reactor, "test").run(build))
 
     def test_build_failure(self) -> None:
         """A service that cannot be built never sees the reactor run."""

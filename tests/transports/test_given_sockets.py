@@ -132,3 +132,16 @@ class ListenersTests(GivenCase):
         given.check_all_taken()
         with socket.create_connection(("127.0.0.1", port), 5):
             pass
+
+    def test_another_address(self) -> None:
+        """What is set and what was opened must be one address, however it is written."""
+        for interface, is_refused in (("::1", True), ("127.0.0.1", False), ("", False)):
+            tcp = self.open()
+            wanted = [Wanted(tcp.getsockname()[1], TCP, "relay")]
+            made = Listeners(interface, wanted, None, GivenSockets(tcp))
+            self.addCleanup(made.release)
+            if is_refused:
+                error = self.assertRaises(ConfigError, made.bind_all)
+                self.assertIn("on 127.0.0.1, not on ::1", str(error))
+            else:
+                made.bind_all()
