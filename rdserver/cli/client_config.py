@@ -8,6 +8,7 @@ code, which the mobile client scans, holds the object as it is behind ``config=`
 from __future__ import annotations
 
 import json
+import re
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Sequence
 from io import StringIO
@@ -23,7 +24,9 @@ from rdserver.errors import ConfigError
 from rdserver.keys import PUBLIC_BYTES, PUBLIC_KEY_FILE, decode_base64, load_server_key
 from rdserver.settings.config import Config
 from rdserver.wire.address import Address
+from rdserver.wire.networks import plain_address
 
+_NAME = re.compile(r"[\w.-]+")
 _ID_PORT, _RELAY_PORT = 21116, 21117
 
 
@@ -65,7 +68,7 @@ def parse(arguments: Sequence[str]) -> tuple[str, list[str]]:
     Take ``--host HOST`` out of *arguments*.
 
     :return: the host, empty if there is none, and the other arguments.
-    :raises ConfigError: it has no value.
+    :raises ConfigError: it is no host.
     """
     host, words, others = "", list(arguments), []
     while words:
@@ -73,12 +76,23 @@ def parse(arguments: Sequence[str]) -> tuple[str, list[str]]:
         if word == "--host":
             if not words:
                 raise ConfigError("--host needs a value")
-            host = words.pop(0)
+            host = _checked(words.pop(0))
         elif word.startswith("--host="):
-            host = word.partition("=")[2]
+            host = _checked(word.partition("=")[2])
         else:
             others.append(word)
     return host, others
+
+
+def _checked(host: str) -> str:
+    bare = host.removeprefix("[").removesuffix("]")
+    if plain_address(bare) is not None:
+        return bare
+    if not _NAME.fullmatch(host):
+        raise ConfigError(
+            f"--host must be a name or an address, without scheme, port or path: {host!r}"
+        )
+    return host
 
 
 def client_config(config: Config, host: str) -> ClientConfig:
@@ -99,6 +113,9 @@ def client_config(config: Config, host: str) -> ClientConfig:
 
 def lines(client: ClientConfig, config: Config) -> Iterator[str]:
     """Say it to a person."""
+    if config.role == "relay":
+        yield from _relay_lines(client, config)
+        return
     yield "Enter in each client, under Settings > Network > ID/Relay server:"
     yield f"  ID server:     {client.host}"
     yield f"  Relay server:  {client.relay or '(may stay empty)'}"
@@ -107,6 +124,13 @@ def lines(client: ClientConfig, config: Config) -> Iterator[str]:
     yield f"  Key:           {client.key}"
     yield "Or import this text there, or run: rustdesk --config TEXT"
     yield f"  {client.import_text}"
+    yield f"Ports to open: {', '.join(ports(config))}"
+
+
+def _relay_lines(client: ClientConfig, config: Config) -> Iterator[str]:
+    yield "This is a relay alone. Enter in each client the ID server's values, and here:"
+    yield f"  Relay server:  {client.relay}"
+    yield f"Its key:         {client.key}"
     yield f"Ports to open: {', '.join(ports(config))}"
 
 

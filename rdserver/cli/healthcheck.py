@@ -20,10 +20,10 @@ from rdserver.cli.installed import server_settings
 from rdserver.cli.local_network import LocalNetwork
 from rdserver.errors import ConfigError, ProtocolError
 from rdserver.settings.config import Config
-from rdserver.settings.load import RUSTDESK_SERVER, Program
-from rdserver.settings.options import HbbrOptions, HbbsOptions, Options
+from rdserver.settings.options import Options, ProgramOptions
+from rdserver.wire.networks import Networks, is_one_address
 
-_OPTIONS = {kind.program.name: kind for kind in (Options, HbbsOptions, HbbrOptions)}
+_HERE = "127.0.0.1"
 
 
 @frozen
@@ -39,18 +39,18 @@ class Question:
     ask: Callable[[], None]
 
 
-def main(arguments: Sequence[str], program: Program = RUSTDESK_SERVER) -> int:
+def main(arguments: Sequence[str], options: type[ProgramOptions] = Options) -> int:
     """
-    Ask the server that *program* runs with these options.
+    Ask the server that runs with these options.
 
     Returns 0 if every port answers; else 1, with a line for each that does not.
     """
     try:
-        config = server_settings(arguments, os.environ, _OPTIONS[program.name])
+        config = server_settings(arguments, os.environ, options)
     except ConfigError as e:
         sys.stderr.write(f"healthcheck: {e}\n")
         return 1
-    faults = ask_all(questions(config, LocalNetwork(config.bind, config.proxy_protocol)))
+    faults = ask_all(questions(config, _network(config)))
     for fault in faults:
         sys.stderr.write(f"{fault}\n")
     return 1 if faults else 0
@@ -85,6 +85,13 @@ def questions(config: Config, network: LocalNetwork) -> list[Question]:
         page = partial(network.healthz, config.https_port)
         asked.append(Question(f"{config.https_port}/tcp", page))
     return asked
+
+
+def _network(config: Config) -> LocalNetwork:
+    host = config.bind if is_one_address(config.bind) else _HERE
+    # Who asks there comes from the same address.
+    is_proxy = config.proxy_protocol and host in Networks(config.trusted_proxies)
+    return LocalNetwork(host, is_proxy)
 
 
 def _fault(question: Question) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from twisted.python.usage import UsageError
 
+from rdserver.cli.container_server import running_config
 from rdserver.errors import ConfigError
 from rdserver.keys import PUBLIC_KEY_FILE
 from rdserver.settings.config import Config
@@ -19,6 +20,13 @@ CONFIG_FILE = Path("/etc/rustdesk-server/rustdesk-server.conf")
 ENVIRONMENT_FILE = Path("/etc/default/rustdesk-server")
 OPTIONS_VARIABLE = "RUSTDESK_SERVER_OPTS"
 
+_UNITS = {
+    "": "rustdesk-server.service",
+    "id": "rustdesk-server@id.service",
+    "relay": "rustdesk-server@relay.service",
+}
+_WANTED = Path("/etc/systemd/system/multi-user.target.wants")
+
 
 def server_settings(
     words: Sequence[str],
@@ -28,31 +36,67 @@ def server_settings(
     """
     Return the settings of a server on this machine.
 
-    Those of the package's service, unless *words* or the environment name a data folder
-    or settings, or there is a key in the working directory.
+    Those of the container's server, or of the package's service, unless *words* or the
+    environment name another data folder or other settings, or there is a key in the
+    working directory, which is another one.
 
     :param words: options of the server's own.
     :raises ConfigError: they are wrong.
     """
-    asked = _parse(options, words, environ)
-    names_another = {"data-dir", "config"} & asked.given.keys()
+    if options is not Options or _names_another(_parse(_Words, words).given):
+        return _parse(options, words, environ).config
+    if (running := running_config(words, environ)) is not None:
+        return running
+    named = environ.get("RDSERVER_DATA_DIR")
     # os.path and not Path, which fails where this user may not look.
-    is_here = os.path.exists(PUBLIC_KEY_FILE)
-    if names_another or environ.get("RDSERVER_DATA_DIR") or is_here:
-        return asked.config
-    if options is not Options or not os.path.isdir(DATA_DIR):
-        return asked.config
+    folder = named or (os.curdir if os.path.exists(PUBLIC_KEY_FILE) else DATA_DIR)
+    if _is_packages(folder):
+        return _of_service(words, environ)
+    return _parse(options, words, environ).config
+
+
+class _Words(Options):
+    """The command line alone: a .env file here may be of some other program."""
+
+    def postOptions(self) -> None:
+        """Load nothing."""
+
+
+def _names_another(given: Mapping[str, str]) -> bool:
+    folder, file = given.get("data-dir", DATA_DIR), given.get("config", CONFIG_FILE)
+    return not _is_same(folder, DATA_DIR) or not _is_same(file, CONFIG_FILE)
+
+
+def _is_packages(folder: str | Path) -> bool:
+    return os.path.isdir(DATA_DIR) and _is_same(folder, DATA_DIR)
+
+
+def _is_same(path: str | Path, other: Path) -> bool:
+    return os.path.realpath(path) == os.path.realpath(other)
+
+
+def _of_service(words: Sequence[str], environ: Mapping[str, str]) -> Config:
     variables = {**environ, **dict(_variables())}
     service = _words(variables.pop(OPTIONS_VARIABLE, ""))
     known = [f"--data-dir={DATA_DIR}"]
     known += [f"--config={CONFIG_FILE}"] if os.path.isfile(CONFIG_FILE) else []
-    return _parse(options, [*known, *service, *words], variables).config
+    everything = [*_enabled_role(), *known, *service, *words]
+    return _parse(Options, everything, variables, DATA_DIR).config
+
+
+def _enabled_role() -> list[str]:
+    """Say the role of the instance that is enabled, if that is all that is."""
+    on = [role for role, unit in _UNITS.items() if os.path.lexists(_WANTED / unit)]
+    return [f"--role={on[0]}"] if len(on) == 1 and on[0] else []
 
 
 def _parse(
-    options: type[ProgramOptions], words: Sequence[str], environ: Mapping[str, str]
+    options: type[ProgramOptions],
+    words: Sequence[str],
+    environ: Mapping[str, str] | None = None,
+    directory: Path | None = None,
 ) -> ProgramOptions:
-    parsed = options(environ)
+    parsed = options(environ, directory)
     try:
         parsed.parseOptions(words)
     except UsageError as e:
@@ -63,13 +107,17 @@ def _parse(
 def _variables() -> Iterator[tuple[str, str]]:
     """Read what systemd gives the service as its environment."""
     try:
-        lines = ENVIRONMENT_FILE.read_text("utf-8").splitlines()
+        lines = ENVIRONMENT_FILE.read_text("utf-8", "replace").splitlines()
     except OSError:
         return
     for line in lines:
         name, equals, value = line.strip().partition("=")
         if equals and not name.startswith("#"):
-            yield name, "".join(_words(value)[:1])
+            yield name, _unquoted(value.strip())
+
+
+def _unquoted(value: str) -> str:
+    return "".join(_words(value)[:1]) if value[:1] in ("'", '"') else value
 
 
 def _words(text: str) -> list[str]:

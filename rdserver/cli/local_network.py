@@ -28,16 +28,16 @@ class LocalNetwork:
 
     What fails raises OSError, or ProtocolError where something else answered.
 
-    :param bind: the only address that it listens on; empty: it listens on all.
-    :param proxy_protocol: whether connections must begin with a proxy's header.
+    :param host: one of the addresses that it listens on.
+    :param is_proxy: whether our connections must begin with a proxy's header.
     """
 
     def __init__(
-        self, bind: str, proxy_protocol: bool = False, timeout_s: float = TIMEOUT_S
+        self, host: str, is_proxy: bool = False, timeout_s: float = TIMEOUT_S
     ) -> None:
-        self._host = bind or "127.0.0.1"
+        self._host = host
         self._timeout_s = timeout_s
-        self._preface = _PROXY_LINE if proxy_protocol else b""
+        self._preface = _PROXY_LINE if is_proxy else b""
         self._sockets = SocketNetwork(timeout_s, self._preface)
 
     def nat_test(self, port: int) -> None:

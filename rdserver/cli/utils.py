@@ -24,6 +24,7 @@ from rdserver.cli.network import SocketNetwork
 from rdserver.errors import ConfigError, StorageError
 from rdserver.keys import PUBLIC_BYTES, SECRET_BYTES, decode_base64, generate_key_pair
 from rdserver.transports.local import primary_address
+from rdserver.wire.networks import is_one_address
 
 # The original's help, then what is only ours.
 HELP = """\
@@ -152,11 +153,12 @@ def _admin(arguments: list[str]) -> int:
 def _client_config(arguments: list[str]) -> int:
     host, words = client_config.parse(arguments)
     config = server_settings(words, os.environ)
-    host = host or config.bind or primary_address()
+    one = config.bind if is_one_address(config.bind) else ""
+    host = host or one or primary_address()
     client = client_config.client_config(config, host)
     for line in client_config.lines(client, config):
         _say(line)
-    if (sys.stdout.encoding or "").lower().startswith("utf"):
+    if config.role != "relay" and (sys.stdout.encoding or "").lower().startswith("utf"):
         _say(client_config.qr_code(client.qr_text))
     if text := client_config.doubt(host):
         _say(text)

@@ -51,6 +51,12 @@ def plain_address(host: str) -> IPv4Address | IPv6Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
+def is_one_address(host: str) -> bool:
+    """Return whether *host* is an address, and not the one that stands for all."""
+    address = plain_address(host)
+    return address is not None and not address.is_unspecified
+
+
 def plain_network(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
     """Return *network*, as IPv4 if that is what it means: hosts are written so."""
     mapped = getattr(network.network_address, "ipv4_mapped", None)

@@ -160,6 +160,32 @@ class CommandTests(FolderCase):
                     status = utils.main(["client-config", f"--data-dir={self.folder}"])
                 self.assertEqual((0, times), (status, drawn.call_count))
 
+    def test_relay_alone(self) -> None:
+        """It names no ID server, which is elsewhere, and nothing to import."""
+        words = f"--data-dir={self.folder}", "--role=relay", "--bind=0.0.0.0"
+        ran = run("client-config", "--host", HOST, *words)
+        self.assertEqual((0, ""), (ran.status, ran.err))
+        self.assertIn(f"Relay server:  {HOST}\n", ran.out)
+        self.assertIn(PUBLIC, ran.out)
+        for text in ("ID server: ", "import", "21116", "█"):
+            self.assertNotIn(text, ran.out)
+
+    def test_address_of_all(self) -> None:
+        """To listen on all addresses says nothing of which one is whose."""
+        self.patch(utils, "primary_address", lambda: "192.0.2.7")
+        for bind, host in (("0.0.0.0", "192.0.2.7"), ("::", "192.0.2.7"), ("::1", "::1")):
+            ran = run("client-config", f"--data-dir={self.folder}", f"--bind={bind}")
+            self.assertIn(f"ID server:     {host}\n", ran.out)
+
+    def test_no_host(self) -> None:
+        """What is more or less than a host is refused."""
+        for host in ("https://x.example", "x:21116", "x/y", "", "[::1]:5", "a b", "x:y:z"):
+            ran = run("client-config", f"--data-dir={self.folder}", "--host", host)
+            self.assertEqual((1, ""), (ran.status, ran.out), host)
+            self.assertIn("--host must be a name or an address", ran.err)
+        ran = run("client-config", f"--data-dir={self.folder}", "--host=[2001:db8::1]")
+        self.assertIn("ID server:     2001:db8::1\n", ran.out)
+
     def test_secret(self) -> None:
         """The private key is never printed, also where it is a setting."""
         settings = self.folder / "settings"

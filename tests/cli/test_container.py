@@ -10,11 +10,9 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from rdserver.cli import container, healthcheck, programs, utils
+from rdserver.cli import container, container_server, healthcheck, programs, utils
 from rdserver.cli.container_folder import User
-from rdserver.errors import ConfigError
 from rdserver.settings.config import Config
-from rdserver.settings.load import Program
 from rdserver.settings.options import ProgramOptions
 from tests.cli.test_utils import OTHER, PUBLIC, SECRET
 
@@ -28,7 +26,7 @@ class ContainerCase(SynchronousTestCase):
         self.addCleanup(os.chdir, Path.cwd())
         self.patch(os, "environ", {})
         self.patch(os, "geteuid", lambda: 10001)
-        self.patch(container, "usual_folder", lambda: self.folder)
+        self.patch(container_server, "usual_folder", lambda: self.folder)
         self.stderr = io.StringIO()
         self.patch(sys, "stderr", self.stderr)
         self.ran: list[tuple[Config, str]] = []
@@ -166,7 +164,8 @@ class RootTests(ContainerCase):
         super().setUp()
         self.done: list[object] = []
         self.patch(os, "geteuid", lambda: 0)
-        self.patch(container, "image_user", lambda: User(1234, 1235))
+        for module in (container, container_server):
+            self.patch(module, "image_user", lambda: User(1234, 1235))
         done = self.done
 
         def become(user: User) -> None:
@@ -208,15 +207,15 @@ class HealthcheckTests(ContainerCase):
         self.asked: list[tuple[tuple[str, ...], str]] = []
         self.patch(healthcheck, "main", self.ask)
 
-    def ask(self, arguments: tuple[str, ...], program: Program) -> int:
-        self.asked.append((arguments, program.name))
+    def ask(self, arguments: tuple[str, ...], options: type[ProgramOptions]) -> int:
+        self.asked.append((arguments, options.program.name))
         return 5
 
     def first_process(self, *words: str) -> None:
         """Let the container have been started so."""
         path = Path(self.mktemp()).absolute()
         path.write_text("".join(f"{word}\0" for word in words))
-        self.patch(container, "FIRST_PROCESS", path)
+        self.patch(container_server, "FIRST_PROCESS", path)
 
     def test_asks_what_runs(self) -> None:
         """Program and options are those of the first process, also behind an init."""
@@ -253,5 +252,5 @@ class HealthcheckTests(ContainerCase):
     def test_strange_process(self) -> None:
         """It does not guess what runs."""
         self.first_process("/pause")
-        with self.assertRaises(ConfigError):
-            container.running_words(container.FIRST_PROCESS)
+        self.assertEqual(1, container.main(["healthcheck"]))
+        self.assertIn("name behind healthcheck what runs in it", self.stderr.getvalue())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from rdserver.cli import installed
+from rdserver.cli import container_server, installed
 from rdserver.cli.installed import server_settings
 from rdserver.errors import ConfigError
 from rdserver.settings.config import Config
@@ -26,6 +26,7 @@ class InstalledTests(SynchronousTestCase):
             ("DATA_DIR", self.etc),
             ("CONFIG_FILE", self.etc / "conf"),
             ("ENVIRONMENT_FILE", self.etc / "default"),
+            ("_WANTED", self.etc),
         ):
             self.patch(installed, name, path)
         self.addCleanup(os.chdir, Path.cwd())
@@ -63,6 +64,61 @@ class InstalledTests(SynchronousTestCase):
         Path("id_ed25519.pub").write_text("key")
         self.assertEqual((".", 21116), (self.settings().data_dir, self.port()))
 
+    def test_the_packages_own_folder(self) -> None:
+        """Whoever names it, or stands in it, means the service."""
+        (self.etc / "conf").write_text("port=31116\n")
+        (self.etc / "id_ed25519.pub").write_text("key")
+        Path("link").symlink_to(self.etc)
+        self.assertEqual(31116, self.settings("--data-dir=link").port)
+        self.assertEqual(31116, self.settings(RDSERVER_DATA_DIR=str(self.etc)).port)
+        self.assertEqual(31116, self.settings(f"--config={self.etc / 'conf'}").port)
+        os.chdir(self.etc)
+        self.assertEqual(31116, self.port())
+
+    def test_files_of_variables(self) -> None:
+        """The service reads .env in its data folder, not in that of who asks."""
+        (self.etc / ".env").write_text("PORT=31116\n")
+        Path(".env").write_text("PORT=nonsense\n")
+        self.assertEqual(31116, self.port())
+
+    def test_values_without_quotes(self) -> None:
+        """They go to the end of the line, whatever letters are in them."""
+        (self.etc / "default").write_bytes(
+            b"# M\xfcller\nRUSTDESK_SERVER_OPTS=--port 30000 --role=id \n"
+        )
+        config = self.settings()
+        self.assertEqual((30000, "id"), (config.port, config.role))
+
+    def test_instances(self) -> None:
+        """One role that is enabled alone is the one that runs; an option goes before it."""
+        wanted = self.etc / "wanted"
+        wanted.mkdir()
+        self.patch(installed, "_WANTED", wanted)
+        for unit, role in (("@relay", "relay"), ("@id", "all"), ("", "all")):
+            (wanted / f"rustdesk-server{unit}.service").symlink_to("/nowhere")
+            self.assertEqual(role, self.settings("--key=k").role)
+            self.assertEqual("id", self.settings("--role=id").role)
+
+    def test_container(self) -> None:
+        """In a container it is what that was started as, with its variables."""
+        first = self.etc / "cmdline"
+        words = ["python3", "-m", "rdserver.cli.container", "hbbs", "-p", "30000"]
+        first.write_text("".join(f"{word}\0" for word in words))
+        self.patch(container_server, "FIRST_PROCESS", first)
+        self.patch(container_server, "usual_folder", lambda: self.etc)
+        config = self.settings("--bind=127.0.0.1", RELAY="relay.example.com")
+        self.assertEqual(("id", 30000), (config.role, config.port))
+        self.assertEqual("127.0.0.1", config.bind)
+        self.assertEqual(("relay.example.com",), config.relay_servers)
+        self.assertEqual(str(self.etc), config.data_dir)
+        self.assertEqual(21116, self.settings("--data-dir=.").port)
+        self.assertRaises(ConfigError, self.settings, "--port=x")
+        first.write_text("python3\0-m\0rdserver.cli.container\0sh\0")
+        self.assertEqual(21116, self.port())
+        first.unlink()
+        first.mkdir()  # cannot be read
+        self.assertEqual(21116, self.port())
+
     def test_not_installed(self) -> None:
         """Without the package's folder it is the server of the working directory."""
         self.patch(installed, "DATA_DIR", self.etc / "missing")
@@ -79,7 +135,7 @@ class InstalledTests(SynchronousTestCase):
 
     def test_wrong_quotes(self) -> None:
         """A quote without an end is shown, with the file that it is in."""
-        for line in ("RUSTDESK_SERVER_OPTS='-p", "MASK=it's"):
+        for line in ("RUSTDESK_SERVER_OPTS='-p", "MASK='it"):
             (self.etc / "default").write_text(f"{line}\n")
             error = self.assertRaises(ConfigError, self.settings)
             self.assertIn(str(self.etc / "default"), str(error))

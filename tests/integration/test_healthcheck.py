@@ -55,6 +55,8 @@ class HealthcheckTests(ProcessTests):
     def test_proxy_protocol(self) -> None:
         """A server that only proxies may speak to is asked as they do."""
         self.assert_well("--proxy-protocol")
+        # Who comes from here is no proxy then.
+        self.assert_well("--proxy-protocol", "--trusted-proxies=192.0.2.0/24")
 
     def test_https(self) -> None:
         """The port for everything is asked for its page; any certificate will do."""
