@@ -125,6 +125,12 @@ wrong-setting() {
     journalctl -u "$UNIT" -o cat --no-pager -n 10 | grep 'port.*nonsense' >/dev/null ||
         fail "the log does not say what is wrong"
     cp -a /srv/config $CONFIG
+    # Nor is what is found wrong later: this file is not there.
+    echo access-file=/nowhere >>$CONFIG
+    ! systemctl restart "$UNIT" 2>/dev/null || fail "it runs without its access file"
+    wait_until failed
+    is "$(property ExecMainStatus)" 78 "the exit status"
+    cp -a /srv/config $CONFIG
     systemctl restart "$UNIT"
     answers
 }
@@ -142,7 +148,19 @@ roles() {
     ! active "$UNIT" || fail "the service for both runs beside those for each"
     answers
     systemctl stop $UNIT@id $UNIT@relay
-    systemctl start "$UNIT"
+    # With the sockets of both.
+    systemctl start $UNIT@id.socket $UNIT@relay.socket
+    systemctl start $UNIT@id $UNIT@relay
+    answers
+    systemctl stop $UNIT@id.socket $UNIT@relay.socket $UNIT@id $UNIT@relay
+    # The commands know which role is enabled alone.
+    systemctl -q disable $UNIT
+    systemctl -q enable --now $UNIT@relay
+    wait_until rustdesk-utils healthcheck
+    rustdesk-utils client-config | grep '^Ports to open: 21117/tcp, 21119/tcp$' >/dev/null ||
+        fail "client-config does not know the role"
+    systemctl -q disable --now $UNIT@relay
+    systemctl -q enable --now "$UNIT"
     answers
 }
 
@@ -181,6 +199,10 @@ P
 }
 
 # As docs/package.md says.
+socket_gave_up() { knock || true; systemctl -q is-failed $UNIT.socket; }
+
+knock() { (echo >/dev/tcp/127.0.0.1/21117) 2>/dev/null; }
+
 sockets() {
     systemctl stop $UNIT
     systemctl -q enable --now $UNIT.socket
@@ -195,7 +217,11 @@ sockets() {
     ! systemctl restart $UNIT 2>/dev/null || fail "it starts with a socket for no port of its"
     journalctl -u $UNIT -o cat --no-pager -n 20 | grep 'opened TCP port 21117' >/dev/null ||
         fail "the log does not name the port"
+    # Whoever connects cannot have it started again and again.
+    wait_until socket_gave_up
+    is "$(systemctl show -P Result $UNIT.socket)" trigger-limit-hit "why the sockets failed"
     cp -a /srv/config $CONFIG
+    systemctl start $UNIT.socket
     systemctl restart $UNIT
     answers
     systemctl stop $UNIT
@@ -319,6 +345,7 @@ find_archives() { archives=(/var/backups/rustdesk-server-*.tar.gz); }
 purge() {
     systemctl -q enable $UNIT@relay
     touch $SETTINGS/mine.pem
+    mkdir $SETTINGS/tls
     apt_quietly purge "$UNIT"
     find_archives
     is ${#archives[@]} 1 "the number of archives"
@@ -382,7 +409,17 @@ original() {
     wait_until active rustdesk-hbbs
     local before
     before=$(cd $ORIGINAL && md5sum id_ed25519 blacklist.txt db_v2.sqlite3*[!m])
-    apt_quietly install $DEB
+    # As it is now it cannot be copied, so nothing is started: no client knows a new key.
+    mv $ORIGINAL/db_v2.sqlite3 /srv/database
+    echo rubbish >$ORIGINAL/db_v2.sqlite3
+    ! apt-get -qqy --no-install-recommends install $DEB >/srv/apt.log 2>&1 ||
+        fail "it does without the database"
+    grep -q 'that failed, so nothing is started.*dpkg --configure' /srv/apt.log ||
+        { cat /srv/apt.log; fail "it does not say what to do"; }
+    ! active "$UNIT" || fail "it runs without the original's key"
+    [[ ! -e $DATA/id_ed25519 ]] || fail "there is a key"
+    mv /srv/database $ORIGINAL/db_v2.sqlite3
+    dpkg --configure $UNIT >/srv/apt.log 2>&1 || { cat /srv/apt.log; fail configure; }
     wait_until active "$UNIT"
     answers
     cmp /srv/key $DATA/id_ed25519

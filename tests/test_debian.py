@@ -109,24 +109,28 @@ class ManualTests(SynchronousTestCase):
 class CompletionTests(SynchronousTestCase):
     """Completion of words in bash."""
 
-    def complete(self, program: str, word: str) -> list[str]:
-        """Return what bash offers for *word* behind *program*."""
+    def complete(self, program: str, word: str, *, place: int = 1) -> list[str]:
+        """Return what bash offers for *word* behind *program*, and perhaps others."""
         bash = shutil.which("bash")
         if bash is None:
             raise SkipTest("there is no bash")
         function = program.replace("-", "_")
         script = (
-            f"{completion()}\nCOMP_WORDS=({program} '{word}')\nCOMP_CWORD=1\n"
+            f"{completion()}\nCOMP_WORDS[{place}]='{word}'\nCOMP_CWORD={place}\n"
+            'compopt() { COMPREPLY+=("${@:2}"); }\n'
             f'_{function}\nprintf "%s\\n" "${{COMPREPLY[@]}}"\n'
         )
         return subprocess.check_output([bash], input=script, text=True).split()
 
     def test_options(self) -> None:
-        """A server's options, with what separates a value."""
-        self.assertEqual(["--relay-port="], self.complete("rustdesk-server", "--relay-po"))
+        """A server's options, with what separates a value, behind which is no space."""
+        offered = self.complete("rustdesk-server", "--relay-po")
+        self.assertEqual(["--relay-port=", "nospace"], offered)
         self.assertEqual(["--help"], self.complete("hbbr", "--he"))
         self.assertEqual([], self.complete("hbbs", "--relay-po"))
 
     def test_commands(self) -> None:
         """The commands of rustdesk-utils."""
         self.assertEqual(["client-config"], self.complete("rustdesk-utils", "cl"))
+        self.assertEqual([], self.complete("rustdesk-utils", "cl", place=2))
+

@@ -16,10 +16,14 @@ _FUNCTION = """\
 _{function}()
 {{
     local word=${{COMP_WORDS[COMP_CWORD]}}
+    COMPREPLY=()
+    [ "$COMP_CWORD" -le {last} ] || return
     COMPREPLY=($(compgen -W '{words}' -- "$word"))
+    [[ ${{COMPREPLY[0]}} != *= ]] || compopt -o nospace 2>/dev/null
 }}
 complete -o default -F _{function} {program}
 """
+_ANY = 9999  # more words than anybody writes
 _BOTH = ("--help", "--version")
 
 
@@ -30,13 +34,16 @@ def completion() -> str:
 
 def _functions() -> Iterator[str]:
     for program in (RUSTDESK_SERVER, HBBS, HBBR):
-        yield _function(program.name, [*_options(program), *_BOTH])
-    yield _function("rustdesk-utils", [*COMMANDS])
+        yield _function(program.name, [*_options(program), *_BOTH], _ANY)
+    # Behind the command come names of files and hosts.
+    yield _function("rustdesk-utils", [*COMMANDS], 1)
 
 
-def _function(program: str, words: list[str]) -> str:
+def _function(program: str, words: list[str], last: int) -> str:
     function = program.replace("-", "_")
-    return _FUNCTION.format(function=function, words=" ".join(words), program=program)
+    return _FUNCTION.format(
+        function=function, words=" ".join(words), program=program, last=last
+    )
 
 
 def _options(program: Program) -> list[str]:

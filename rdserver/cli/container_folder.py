@@ -7,6 +7,7 @@ write.  Started as root, ours gives them to its own user, which it becomes then.
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import re
@@ -67,12 +68,9 @@ class Place:
         """
         Let *user* own the folder and the files in it; what is a link stays as it is.
 
-        :raises ConfigError: the container's root may not.
+        :raises ConfigError: the container's root may not, or the folder is behind a link.
         """
-        try:
-            folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        except OSError as e:
-            raise _powerless_root(f"open {self.folder}", e) from e
+        folder = _open_folder(self.folder)
         try:
             for name in self.files:
                 _give(folder, name, user)
@@ -149,6 +147,31 @@ def _mount_points(mounts: Path) -> set[str]:
 
 def _unescaped(name: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), name)
+
+
+def _open_folder(path: Path) -> int:
+    # Step by step: the server's user may have put a link in the place of a folder of his,
+    # and would be given what that leads to.
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+    folder = os.open(path.anchor or os.curdir, flags)
+    for name in path.parts[bool(path.anchor) :]:
+        try:
+            below = os.open(name, flags, dir_fd=folder)
+        except OSError as e:
+            if e.errno in (errno.ENOTDIR, errno.ELOOP):
+                raise _link(path, name) from e
+            raise _powerless_root(f"open {path}", e) from e
+        finally:
+            os.close(folder)
+        folder = below
+    return folder
+
+
+def _link(path: Path, name: str) -> ConfigError:
+    return ConfigError(
+        f"{path} is not given to the server's user, for {name!r} in it is a link or no"
+        " folder: name the folder itself"
+    )
 
 
 def _give(folder: int, name: str, user: User) -> None:

@@ -99,6 +99,17 @@ class PlaceTests(SynchronousTestCase):
         known = (self.folder / "known").stat().st_ino
         self.assertEqual({known, self.folder.stat().st_ino}, self.give("known", "missing"))
 
+    def test_folder_behind_a_link(self) -> None:
+        """It is refused, wherever the link is: the server's user may have made it."""
+        (self.folder / "real" / "below").mkdir(parents=True)
+        (self.folder / "link").symlink_to(self.folder / "real")
+        for name in ("link", "link/below"):
+            place = Place(self.folder / name, {})
+            error = self.assertRaises(ConfigError, place.give_to, User(1234, 1235))
+            self.assertIn("'link' in it is a link", str(error))
+        Place(self.folder / "real" / "below", {}).give_to(User(1234, 1235))
+        self.assertEqual([(self.folder / "real" / "below").stat().st_ino], self.given)
+
     def test_give_no_links(self) -> None:
         """What is reached by a link of either kind, a pipe, or a folder stays as it is."""
         outside = Path(self.mktemp()).absolute()
