@@ -182,6 +182,11 @@ two_containers() {
     wait_for hbbs
     wait_for hbbr
     logged hbbs "22116/tcp"
+    # Commands by exec know how it was started, though not by their folder.
+    pod exec hbbs rustdesk-utils healthcheck >"$work/last" 2>&1 || fail "healthcheck by exec"
+    pod exec hbbs rustdesk-utils client-config --host rustdesk.example.com >"$work/last"
+    grep -qx 'Ports to open: 22115/tcp, 22116/tcp, 22118/tcp, 22116/udp' "$work/last" ||
+        fail "client-config by exec"
     logged hbbr "relay listens on 21117/tcp"
     stop hbbr
     stop hbbs
