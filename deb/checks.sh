@@ -410,7 +410,8 @@ original() {
     local before
     before=$(cd $ORIGINAL && md5sum id_ed25519 blacklist.txt db_v2.sqlite3*[!m])
     # As it is now it cannot be copied, so nothing is started: no client knows a new key.
-    mv $ORIGINAL/db_v2.sqlite3 /srv/database
+    mkdir /srv/database
+    mv $ORIGINAL/db_v2.sqlite3* /srv/database/
     echo rubbish >$ORIGINAL/db_v2.sqlite3
     ! apt-get -qqy --no-install-recommends install $DEB >/srv/apt.log 2>&1 ||
         fail "it does without the database"
@@ -418,7 +419,7 @@ original() {
         { cat /srv/apt.log; fail "it does not say what to do"; }
     ! active "$UNIT" || fail "it runs without the original's key"
     [[ ! -e $DATA/id_ed25519 ]] || fail "there is a key"
-    mv /srv/database $ORIGINAL/db_v2.sqlite3
+    mv /srv/database/* $ORIGINAL/
     dpkg --configure $UNIT >/srv/apt.log 2>&1 || { cat /srv/apt.log; fail configure; }
     wait_until active "$UNIT"
     answers

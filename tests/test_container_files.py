@@ -14,7 +14,8 @@ from unittest import SkipTest
 from twisted.trial.unittest import SynchronousTestCase
 
 import rdserver
-from rdserver.cli.container import HEALTHCHECK, MODULE, Server
+from rdserver.cli.container import HEALTHCHECK
+from rdserver.cli.container_server import MODULE, Server
 from rdserver.settings.config import SETTINGS, Config
 
 ROOT = Path(rdserver.__file__).resolve().parent.parent
