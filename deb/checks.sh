@@ -198,11 +198,11 @@ while time.monotonic() < end:
 P
 }
 
-# As docs/package.md says.
 socket_gave_up() { knock || true; systemctl -q is-failed $UNIT.socket; }
 
 knock() { (echo >/dev/tcp/127.0.0.1/21117) 2>/dev/null; }
 
+# As docs/package.md says.
 sockets() {
     systemctl stop $UNIT
     systemctl -q enable --now $UNIT.socket
@@ -346,6 +346,7 @@ purge() {
     systemctl -q enable $UNIT@relay
     touch $SETTINGS/mine.pem
     mkdir $SETTINGS/tls
+    touch $SETTINGS/tls/{fullchain,privkey,mine}.pem
     apt_quietly purge "$UNIT"
     find_archives
     is ${#archives[@]} 1 "the number of archives"
@@ -354,7 +355,7 @@ purge() {
     grep -q "kept in ${archives[0]}: id_ed25519 id_ed25519.pub db_v2.sqlite3" \
         /srv/apt.log || fail "the archive is not named"
     is "$(left_after_purge "${archives[@]}")" $SETTINGS "what is left"
-    is "$(ls $SETTINGS)" mine.pem "what is left of the settings"
+    is "$(cd $SETTINGS && echo * tls/*)" "mine.pem tls tls/mine.pem" "what is left there"
     rm -r $SETTINGS
 }
 
@@ -433,7 +434,11 @@ original() {
     apt_quietly install /srv/original.deb
     wait_until active rustdesk-hbbs
     ! dpkg -s "$UNIT" 2>/dev/null | grep '^Status:.* installed' >/dev/null || fail "both installed"
+    # Who has emptied the folder meanwhile gets the state once more.
+    mkdir /srv/away
+    mv $DATA/id_ed25519* $DATA/db_v2.sqlite3* /srv/away/
     apt_quietly install $DEB
+    cmp /srv/key $DATA/id_ed25519
     apt_quietly purge rustdesk-server-hbbs
     [[ ! -e $ORIGINAL ]] || fail "the stand-in's purge did not delete its folder"
     cmp /srv/key $DATA/id_ed25519

@@ -18,7 +18,7 @@ from nacl.signing import SigningKey
 from twisted.logger import Logger
 
 from rdserver import durable
-from rdserver.errors import ConfigError
+from rdserver.errors import ConfigError, UnavailableError
 from rdserver.wire import pb
 
 PRIVATE_KEY_FILE = "id_ed25519"
@@ -277,7 +277,7 @@ def _inaccessible(data_dir: Path, error: OSError) -> ConfigError:
 
 
 def _no_relay_key(data_dir: Path) -> ConfigError:
-    return ConfigError(
+    return UnavailableError(
         f"key: no usable {PUBLIC_KEY_FILE} in {data_dir.absolute()}; copy {PUBLIC_KEY_FILE}"
         " of the ID server here, give its text with --key, or let everybody use this"
         " relay with --relay-auth open"

@@ -133,4 +133,3 @@ class CompletionTests(SynchronousTestCase):
         """The commands of rustdesk-utils."""
         self.assertEqual(["client-config"], self.complete("rustdesk-utils", "cl"))
         self.assertEqual([], self.complete("rustdesk-utils", "cl", place=2))
-

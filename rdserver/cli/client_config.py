@@ -105,10 +105,15 @@ def client_config(config: Config, host: str) -> ClientConfig:
     here = _with_port(host, config.relay_port, _RELAY_PORT)
     return ClientConfig(
         host=_with_port(host, config.port, _ID_PORT),
-        relay=here if config.role != "id" and not config.relay_servers else "",
+        relay=here if _is_told_relay(config) else "",
         api=_api(config.api_url),
         key=_key(config),
     )
+
+
+def _is_told_relay(config: Config) -> bool:
+    # An ID server names its relays itself.
+    return config.role == "relay" or (config.role == "all" and not config.relay_servers)
 
 
 def lines(client: ClientConfig, config: Config) -> Iterator[str]:

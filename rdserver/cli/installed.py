@@ -36,23 +36,31 @@ def server_settings(
     """
     Return the settings of a server on this machine.
 
-    Those of the container's server, or of the package's service, unless *words* or the
-    environment name another data folder or other settings, or there is a key in the
-    working directory, which is another one.
+    Those of the container's server, or of the package's service, unless *words* name
+    another data folder or other settings, or the environment another data folder, or
+    there is a key in the working directory, which is another one.
 
     :param words: options of the server's own.
     :raises ConfigError: they are wrong.
     """
-    if options is not Options or _names_another(_parse(_Words, words).given):
+    if options is not Options:
+        return _parse(options, words, environ).config
+    given = _parse(_Words, words).given
+    if _names_another(given):
         return _parse(options, words, environ).config
     if (running := running_config(words, environ)) is not None:
         return running
-    named = environ.get("RDSERVER_DATA_DIR")
-    # os.path and not Path, which fails where this user may not look.
-    folder = named or (os.curdir if os.path.exists(PUBLIC_KEY_FILE) else DATA_DIR)
-    if _is_packages(folder):
+    is_named = "data-dir" in given or "config" in given
+    if _is_packages(DATA_DIR if is_named else _usual_folder(environ)):
         return _of_service(words, environ)
     return _parse(options, words, environ).config
+
+
+def _usual_folder(environ: Mapping[str, str]) -> str | Path:
+    """Return the data folder that is meant where no words say anything else."""
+    # os.path and not Path, which fails where this user may not look.
+    here = os.curdir if os.path.exists(PUBLIC_KEY_FILE) else DATA_DIR
+    return environ.get("RDSERVER_DATA_DIR") or here
 
 
 class _Words(Options):

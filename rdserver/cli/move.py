@@ -130,10 +130,13 @@ def _refuse_logs(folder: Path) -> None:
 def _content(path: Path) -> bytes:
     """Return what is in a file, in a database also what only its log has."""
     try:
-        # Opened so, it cannot have become a link meanwhile.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         with open(descriptor, "rb") as file:
-            return whole_database(path) if path.name == DATABASE_FILE else file.read()
+            content = whole_database(path) if path.name == DATABASE_FILE else file.read()
+            # SQLite opens by name, and would follow a link that came meanwhile.
+            if not os.path.samestat(os.fstat(descriptor), os.lstat(path)):
+                raise ConfigError(f"{path} has been replaced meanwhile: nothing is copied")
+            return content
     except OSError as e:
         raise ConfigError(f"{path} cannot be read: {e.strerror}") from e
 

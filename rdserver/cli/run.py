@@ -7,6 +7,7 @@ option is wrong.  Our own programs end with status 0 and 1.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -25,6 +26,12 @@ from rdserver.settings.options import ProgramOptions
 
 # What stops a start with a sentence for the operator; anything else is a bug.
 _REFUSALS = (ConfigError, StorageError, CannotListenError, SystemExit)
+# What the system says of names and rights.  All else may pass by itself: a full disk, a
+# port that is taken, an address that comes later than we.
+_LASTING = (
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EINVAL),
+)
 _STOPPING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
@@ -111,8 +118,11 @@ class Foreground:
 
 
 def _status_for(error: BaseException | None) -> int:
-    stays = isinstance(error, ConfigError) and not isinstance(error, UnavailableError)
-    return refused_status() if stays else 1
+    if not isinstance(error, ConfigError) or isinstance(error, UnavailableError):
+        return 1
+    cause = error.__cause__
+    passes = isinstance(cause, OSError) and cause.errno not in _LASTING
+    return 1 if passes else refused_status()
 
 
 def _start_in_order(service: IService) -> object:

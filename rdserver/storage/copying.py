@@ -21,13 +21,15 @@ _BUSY_S = 10.0
 _VERSIONS = slice(18, 20)
 _WITHOUT_LOG, _WITH_LOG = b"\1\1", b"\2\2"
 
-# What is read only: what its program left behind cannot be put right in its place.
-_CRASHED = ("SQLITE_READONLY_ROLLBACK", "SQLITE_READONLY_RECOVERY")
+# Its program ended halfway, and to take that back in its place is not for who only reads.
+_CRASHED = "SQLITE_READONLY_ROLLBACK"
 
 
 def whole_database(source: Path) -> bytes:
     """
-    Return *source* with what is only in one of its logs yet; it stays as it is.
+    Return *source* with what is only in one of its logs yet.
+
+    It stays as it is, and so do its logs, but for an index of one (``-shm``) that is there.
 
     The copy has no such log.  As long as nobody writes into *source*, the bytes are the
     same every time.
@@ -53,7 +55,7 @@ def _of_any(source: Path) -> bytes:
     try:
         return _content(f"{source.absolute().as_uri()}?mode=ro")
     except sqlite3.OperationalError as e:
-        if e.sqlite_errorname not in _CRASHED:
+        if e.sqlite_errorname != _CRASHED:
             raise
         return _of_closed(source)
 

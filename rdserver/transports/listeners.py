@@ -18,7 +18,7 @@ from typing import Any
 from attrs import define, frozen
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 
-from rdserver.errors import ConfigError, UnavailableError
+from rdserver.errors import ConfigError
 from rdserver.transports.given_sockets import GivenSockets
 from rdserver.wire.networks import plain_address
 
@@ -71,7 +71,7 @@ def bind(interface: str, wanted: Wanted) -> socket.socket:
         return _bind(socket.AF_INET, "0.0.0.0", wanted)
 
 
-class _NoIPv6Error(UnavailableError):
+class _NoIPv6Error(ConfigError):
     """This machine has no IPv6, or not this address."""
 
 
@@ -98,11 +98,7 @@ def _bind(family: socket.AddressFamily, host: str, wanted: Wanted) -> socket.soc
 
 
 def _refusal(error: OSError, host: str, wanted: Wanted) -> ConfigError:
-    kind: type[ConfigError] = ConfigError
-    if error.errno in _NO_IPV6:
-        kind = _NoIPv6Error  # at boot, an address may come later than we
-    elif error.errno == errno.EADDRINUSE:
-        kind = UnavailableError
+    kind = _NoIPv6Error if error.errno in _NO_IPV6 else ConfigError
     return kind(_complaint(error, host, wanted))
 
 

@@ -22,7 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from rdserver.admin.console import Console
 from rdserver.admin.port import ConsoleFactory
 from rdserver.admin.unix import MAX_PATH_BYTES, REST_S, UnixPort, listen_unix
-from rdserver.errors import ConfigError
+from rdserver.errors import ConfigError, UnavailableError
 from tests.admin.stepping import own_reactor, read_all, turn
 
 
@@ -53,6 +53,11 @@ class SocketCase(SynchronousTestCase):
 
 
 class ListenTests(SocketCase):
+    def test_other_server(self) -> None:
+        """Another server in this folder may end; a service manager may try again."""
+        self.addCleanup(listen_unix(self.path).close)
+        self.assertRaises(UnavailableError, listen_unix, self.path)
+
     def test_owner_and_group(self) -> None:
         """Owner and group may use the socket, nobody else, whatever the umask is."""
         self.addCleanup(os.umask, os.umask(0))

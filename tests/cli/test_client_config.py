@@ -162,7 +162,7 @@ class CommandTests(FolderCase):
 
     def test_relay_alone(self) -> None:
         """It names no ID server, which is elsewhere, and nothing to import."""
-        words = f"--data-dir={self.folder}", "--role=relay", "--bind=0.0.0.0"
+        words = f"--data-dir={self.folder}", "--role=relay", "--relay-servers=x"
         ran = run("client-config", "--host", HOST, *words)
         self.assertEqual((0, ""), (ran.status, ran.err))
         self.assertIn(f"Relay server:  {HOST}\n", ran.out)

@@ -67,11 +67,13 @@ class InstalledTests(SynchronousTestCase):
     def test_the_packages_own_folder(self) -> None:
         """Whoever names it, or stands in it, means the service."""
         (self.etc / "conf").write_text("port=31116\n")
-        (self.etc / "id_ed25519.pub").write_text("key")
+        for folder in (self.etc, Path()):
+            (folder / "id_ed25519.pub").write_text("key")
         Path("link").symlink_to(self.etc)
         self.assertEqual(31116, self.settings("--data-dir=link").port)
         self.assertEqual(31116, self.settings(RDSERVER_DATA_DIR=str(self.etc)).port)
-        self.assertEqual(31116, self.settings(f"--config={self.etc / 'conf'}").port)
+        config = self.settings(f"--config={self.etc / 'conf'}")
+        self.assertEqual((31116, str(self.etc)), (config.port, config.data_dir))
         os.chdir(self.etc)
         self.assertEqual(31116, self.port())
 
@@ -106,7 +108,9 @@ class InstalledTests(SynchronousTestCase):
         first.write_text("".join(f"{word}\0" for word in words))
         self.patch(container_server, "FIRST_PROCESS", first)
         self.patch(container_server, "usual_folder", lambda: self.etc)
-        config = self.settings("--bind=127.0.0.1", RELAY="relay.example.com")
+        environ = {"RELAY": "relay.example.com"}
+        config = server_settings(["--bind=127.0.0.1"], environ)
+        self.assertEqual({"RELAY": "relay.example.com"}, environ)
         self.assertEqual(("id", 30000), (config.role, config.port))
         self.assertEqual("127.0.0.1", config.bind)
         self.assertEqual(("relay.example.com",), config.relay_servers)

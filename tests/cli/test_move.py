@@ -9,6 +9,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from rdserver.cli import move
 from tests.cli.test_utils import PUBLIC, SECRET, Ran, run
 
 FILES = {
@@ -152,6 +153,27 @@ class MoveTests(SynchronousTestCase):
         self.test_log_of_the_database()
         self.assertEqual(before, self.contents(left))
         self.assertEqual(set(before), set(os.listdir(left)))
+        self.new = Path(self.mktemp())
+        (left / f"{DATABASE}-wal").rename(left / "log")
+        (left / f"{DATABASE}-wal").symlink_to(left.absolute() / "log")
+        ran = self.move()
+        self.assertEqual(1, ran.status)  # no link is followed here, either
+        self.assertIn(f"{DATABASE} cannot be copied", ran.err)
+
+    def test_replaced(self) -> None:
+        """A database that becomes another file while it is read is not copied."""
+        path = self.old / DATABASE
+
+        def whole(source: Path) -> bytes:
+            path.unlink()
+            path.symlink_to("/etc/passwd")
+            return b""
+
+        self.patch(move, "whole_database", whole)
+        ran = self.move()
+        self.assertEqual(1, ran.status)
+        self.assertIn("has been replaced meanwhile", ran.err)
+        self.assertFalse((self.new / DATABASE).exists())
 
     def test_killed_without_log(self) -> None:
         """What was written halfway is taken back in the copy, and only there."""

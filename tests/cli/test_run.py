@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -46,6 +47,13 @@ options = Options({})
 options.parseOptions(["--log-level=warn", "--log-format=json"])
 sys.exit(run.run(options, "test"))
 """
+
+
+def of_system(number: int) -> ConfigError:
+    """Return what is said where the system refused something."""
+    error = ConfigError("it cannot be had")
+    error.__cause__ = OSError(number, "no")
+    return error
 
 
 class Recorder(Service):
@@ -185,7 +193,11 @@ class ForegroundTests(SynchronousTestCase):
         self.patch(os, "environ", {"NOTIFY_SOCKET": "@manager"})
         for error, status in (
             (ConfigError("no certificate"), os.EX_CONFIG),
-            (UnavailableError("taken"), 1),
+            (of_system(errno.ENOENT), os.EX_CONFIG),
+            (of_system(errno.EACCES), os.EX_CONFIG),
+            (of_system(errno.ENOSPC), 1),
+            (of_system(errno.EADDRINUSE), 1),
+            (UnavailableError("no key yet"), 1),
             (StorageError("busy"), 1),
         ):
             self.reactor = StoppingReactor()

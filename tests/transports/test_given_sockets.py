@@ -143,5 +143,6 @@ class ListenersTests(GivenCase):
             if is_refused:
                 error = self.assertRaises(ConfigError, made.bind_all)
                 self.assertIn("on 127.0.0.1, not on ::1", str(error))
+                self.assertEqual(-1, tcp.fileno())
             else:
                 made.bind_all()

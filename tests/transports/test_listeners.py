@@ -12,7 +12,7 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
-from rdserver.errors import ConfigError, UnavailableError
+from rdserver.errors import ConfigError
 from rdserver.transports import listeners
 from rdserver.transports.listeners import (
     UDP_BUFFER_BYTES,
@@ -114,7 +114,7 @@ class TakenTests(SocketCase):
 
     def assert_refused(self, interface: str, kind: socket.SocketKind, why: object) -> None:
         """Assert that the start is refused with one sentence."""
-        error = self.assertRaises(UnavailableError, bind, interface, self.wanted(kind))
+        error = self.assertRaises(ConfigError, bind, interface, self.wanted(kind))
         name = "TCP" if kind == TCP else "UDP"
         sentence = f"{name} port {self.port} (ID server) is already taken: "
         self.assertEqual(sentence + "another server is running on it", str(error), why)
