@@ -62,6 +62,7 @@ service() {
     is "$(stat -c %a:%U $DATA)" 750:rustdesk-server "the data folder"
     is "$(stat -c %a:%U $DATA/id_ed25519)" 600:rustdesk-server "the key"
     is "$(stat -c %a:%G $CONFIG)" 640:rustdesk-server conf
+    is "$(stat -c %a:%G /etc/default/$UNIT)" 640:rustdesk-server "/etc/default"
     is "$(ps_user)" rustdesk-server "the process's user"
     is "$(awk '/^CapEff/ { print $2 }' "/proc/$(property MainPID)/status")" \
         0000000000000000 "its capabilities"
