@@ -29,7 +29,7 @@ from rdserver.reloading import Reloadable, Reloading
 from rdserver.settings.config import Config
 from rdserver.settings.options import ProgramOptions
 from rdserver.transports.given_sockets import GivenSockets, first_environ, given_sockets
-from rdserver.transports.local import primary_address
+from rdserver.transports.local import shown_address
 from rdserver.web_service import ID_PATH, RELAY_PATH, WebServer
 from rdserver.wire.address import Address
 
@@ -143,7 +143,7 @@ class Server(MultiService):
     def _hello(self) -> Iterator[str]:
         """Say what listens, and what a client must be given."""
         config = self._config
-        host = config.bind or primary_address()
+        host = shown_address(config.bind)
         data_dir = Path(config.data_dir).resolve()
         yield f"rustdesk-server {__version__} is ready, data in {data_dir}"
         if self.id_server is not None:

@@ -21,7 +21,7 @@ from rdserver.cli.local_network import LocalNetwork
 from rdserver.errors import ConfigError, ProtocolError
 from rdserver.settings.config import Config
 from rdserver.settings.options import Options, ProgramOptions
-from rdserver.wire.networks import Networks, is_one_address
+from rdserver.wire.networks import Networks, one_address
 
 _HERE = "127.0.0.1"
 
@@ -88,7 +88,7 @@ def questions(config: Config, network: LocalNetwork) -> list[Question]:
 
 
 def _network(config: Config) -> LocalNetwork:
-    host = config.bind if is_one_address(config.bind) else _HERE
+    host = one_address(config.bind) or _HERE
     # Who asks there comes from the same address.
     is_proxy = config.proxy_protocol and host in Networks(config.trusted_proxies)
     return LocalNetwork(host, is_proxy)

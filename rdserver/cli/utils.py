@@ -23,8 +23,7 @@ from rdserver.cli.installed import server_settings
 from rdserver.cli.network import SocketNetwork
 from rdserver.errors import ConfigError, StorageError
 from rdserver.keys import PUBLIC_BYTES, SECRET_BYTES, decode_base64, generate_key_pair
-from rdserver.transports.local import primary_address
-from rdserver.wire.networks import is_one_address
+from rdserver.transports.local import shown_address
 
 # The original's help, then what is only ours.
 HELP = """\
@@ -153,8 +152,7 @@ def _admin(arguments: list[str]) -> int:
 def _client_config(arguments: list[str]) -> int:
     host, words = client_config.parse(arguments)
     config = server_settings(words, os.environ)
-    one = config.bind if is_one_address(config.bind) else ""
-    host = host or one or primary_address()
+    host = host or shown_address(config.bind)
     client = client_config.client_config(config, host)
     for line in client_config.lines(client, config):
         _say(line)

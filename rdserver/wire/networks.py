@@ -51,10 +51,10 @@ def plain_address(host: str) -> IPv4Address | IPv6Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def is_one_address(host: str) -> bool:
-    """Return whether *host* is an address, and not the one that stands for all."""
+def one_address(host: str) -> str:
+    """Return *host* if it is an address, and not the one that stands for all; else ""."""
     address = plain_address(host)
-    return address is not None and not address.is_unspecified
+    return "" if address is None or address.is_unspecified else host
 
 
 def plain_network(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:

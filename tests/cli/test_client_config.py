@@ -17,6 +17,7 @@ from rdserver.cli.client_config import ClientConfig, client_config
 from rdserver.errors import ConfigError
 from rdserver.keys import KeyPair
 from rdserver.settings.config import Config
+from rdserver.transports import local
 from tests.cli.test_utils import PUBLIC, SECRET, run
 
 HOST = "rd.example.org"
@@ -172,7 +173,7 @@ class CommandTests(FolderCase):
 
     def test_address_of_all(self) -> None:
         """To listen on all addresses says nothing of which one is whose."""
-        self.patch(utils, "primary_address", lambda: "192.0.2.7")
+        self.patch(local, "primary_address", lambda: "192.0.2.7")
         for bind, host in (("0.0.0.0", "192.0.2.7"), ("::", "192.0.2.7"), ("::1", "::1")):
             ran = run("client-config", f"--data-dir={self.folder}", f"--bind={bind}")
             self.assertIn(f"ID server:     {host}\n", ran.out)

@@ -71,3 +71,14 @@ class PrimaryAddressTests(SynchronousTestCase):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.bind((address, 0))
             self.assertEqual(address, probe.getsockname()[0])
+
+
+class ShownAddressTests(SynchronousTestCase):
+    """What clients are told of."""
+
+    def test_bind(self) -> None:
+        """The one that is listened on; of all of them the one of the way out."""
+        self.patch(local, "primary_address", lambda: "192.0.2.77")
+        for bind in ("", "0.0.0.0", "::"):
+            self.assertEqual("192.0.2.77", local.shown_address(bind))
+        self.assertEqual("::1", local.shown_address("::1"))
