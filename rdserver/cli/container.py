@@ -63,7 +63,7 @@ def _serve(server: Server) -> int:
     home.enter()
     if pair is not None:
         keep(pair, home.folder)
-    return _MAINS[server.name]((*server.arguments, f"--data-dir={home.folder}"))
+    return _MAINS[server.name](server.words_in(home.folder))
 
 
 def _healthcheck(words: Sequence[str]) -> int:
@@ -74,8 +74,7 @@ def _healthcheck(words: Sequence[str]) -> int:
     if os.geteuid() == 0:
         image_user().become()
     os.chdir(home.folder)
-    asked = (*server.arguments, f"--data-dir={home.folder}")
-    return healthcheck.main(asked, OPTIONS[server.name])
+    return healthcheck.main(server.words_in(home.folder), OPTIONS[server.name])
 
 
 def _started() -> Sequence[str]:

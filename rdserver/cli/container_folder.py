@@ -58,6 +58,7 @@ class Place:
     """
     A folder that the server writes to.
 
+    :ivar folder: its whole path.
     :ivar files: what it may hold, by name, with the rights that the server needs.
     """
 
@@ -153,8 +154,9 @@ def _open_folder(path: Path) -> int:
     # Step by step: the server's user may have put a link in the place of a folder of his,
     # and would be given what that leads to.
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-    folder = os.open(path.anchor or os.curdir, flags)
-    for name in path.parts[bool(path.anchor) :]:
+    root, *names = path.parts
+    folder = os.open(root, flags)
+    for name in names:
         try:
             below = os.open(name, flags, dir_fd=folder)
         except OSError as e:

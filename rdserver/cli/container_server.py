@@ -67,6 +67,10 @@ class Server:
             arguments = ("--key=_", *arguments)
         return cls(name, arguments)
 
+    def words_in(self, folder: Path) -> tuple[str, ...]:
+        """Return what the program is told when it works in *folder*."""
+        return (*self.arguments, f"--data-dir={folder}")
+
     def located(self, environ: Mapping[str, str]) -> Home:
         """
         Find out where it works.

@@ -43,17 +43,19 @@ def server_settings(
     :param words: options of the server's own.
     :raises ConfigError: they are wrong.
     """
-    if options is not Options:
-        return _parse(options, words, environ).config
+    found = _of_known_server(words, environ) if options is Options else None
+    return found or _parse(options, words, environ).config
+
+
+def _of_known_server(words: Sequence[str], environ: Mapping[str, str]) -> Config | None:
     given = _parse(_Words, words).given
     if _names_another(given):
-        return _parse(options, words, environ).config
+        return None
     if (running := running_config(words, environ)) is not None:
         return running
     is_named = "data-dir" in given or "config" in given
-    if _is_packages(DATA_DIR if is_named else _usual_folder(environ)):
-        return _of_service(words, environ)
-    return _parse(options, words, environ).config
+    is_packages = _is_packages(DATA_DIR if is_named else _usual_folder(environ))
+    return _of_service(words, environ) if is_packages else None
 
 
 def _usual_folder(environ: Mapping[str, str]) -> str | Path:
